@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Safe Rust over the kernel's cryptography: the primitives that [`proto`](crate::proto) is handed.
+//!
+//! [`aead`] seals and opens frames, [`x25519`] makes ephemeral keys and agrees on secrets, [`hmac`] is what the key
+//! schedule is made of, [`rng`] is where nonces and private keys come from. Each function says in which context it may
+//! be called.
+
+pub mod aead;
+pub mod hmac;
+pub mod rng;
+pub mod x25519;
