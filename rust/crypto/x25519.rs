@@ -32,7 +32,7 @@ use crate::{
 /// Bytes of a private key, a public key and a shared secret.
 pub const KEY_LEN: usize = 32;
 
-/// The peer's public key makes a shared secret of zeros, which RFC 8548, 4.1 tells to refuse.
+/// The peer's public key makes a shared secret of zeros, which RFC 8548, 5 tells to refuse.
 #[derive(Debug)]
 pub struct ZeroSecret;
 
