@@ -40,5 +40,8 @@ archive_refresh() {
 # archive_show PACKAGE[/SUITE]: the fields of the newest version.
 archive_show() { apt-cache "${archive_apt[@]}" --no-all-versions show "$1" 2>/dev/null; }
 
+# archive_version PACKAGE[/SUITE]: the newest version, nothing when there is no such package.
+archive_version() { archive_show "$1" | sed -n 's/^Version: //p'; }
+
 # archive_download PACKAGE...: into the current directory.
 archive_download() { quietly apt-get "${archive_apt[@]}" download "$@"; }
