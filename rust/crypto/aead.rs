@@ -183,7 +183,7 @@ impl Request {
     /// Decrypts and checks `crypt_len` bytes, of which the last [`Aead::TAG_LEN`] are the tag, that follow `assoc_len`
     /// bytes of associated data in `src`, to behind the place of the associated data in `dst`.
     ///
-    /// EBADMSG if anything was changed; the destination may hold anything then, and must not be looked at. EINVAL if a
+    /// EBADMSG ([`is_forged`]) if anything was changed; the destination may hold anything then, and must not be looked at. EINVAL if a
     /// list is shorter than that, `crypt_len` shorter than a tag or the request does not fit the cipher; ENOMEM
     /// possible. `src` and `dst` must not overlap, but see [`Request::open_in_place`]. Does not sleep. Context: process,
     /// BH or softirq.
@@ -284,6 +284,11 @@ impl Drop for Request {
         // SAFETY: The memory is ours and valid for writes of its length; zeros are words.
         unsafe { bindings::tcpcrypt_memzero(self.memory.as_mut_ptr().cast(), len) };
     }
+}
+
+/// Whether `error`, which [`Request::open`] gave, means that the bytes are not what the peer sealed: EBADMSG.
+pub fn is_forged(error: Error) -> bool {
+    error.to_errno().unsigned_abs() == bindings::EBADMSG
 }
 
 enum Way {
