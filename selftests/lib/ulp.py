@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The module as a user sees it: socket options (include/uapi/linux/tcp_eno.h), sysctls, counters."""
+
+import os
+import socket
+import struct
+
+TCP_ULP = 31
+
+TCP_ENO_ENABLED = 6900
+TCP_ENO_SESSID = 6901
+TCP_ENO_NEGTEP = 6902
+TCP_ENO_ROLE = 6907
+TCP_ENO_TRANSCRIPT = 6911
+TCP_CRYPT_CONF = 6920
+
+TEP = 0x23
+ROLE_A, ROLE_B = 0, 1
+
+AEADS = {"aes128-gcm": 0x0001, "aes256-gcm": 0x0002, "chacha20-poly1305": 0x0010}
+ALL_AEADS = " ".join(AEADS)
+
+
+# TCPCRYPT_PLAIN=1: the tests of the socket interface run on plain TCP, which shows that they ask for what TCP does.
+PLAIN = os.environ.get("TCPCRYPT_PLAIN") == "1"
+
+
+def loaded():
+    return os.path.isdir("/proc/sys/net/ipv4/tcp_eno")
+
+
+def enable(*namespaces, connect=1, listen=1):
+    for ns in () if PLAIN else namespaces:
+        ns.sysctl("ipv4.tcp_eno.enable_connect", connect)
+        ns.sysctl("ipv4.tcp_eno.enable_listen", listen)
+
+
+def set_aead(ns, names=ALL_AEADS):
+    """Offered as role A, and accepted as role B."""
+    ns.sysctl("ipv4.tcp_crypt.aconf", names)
+    ns.sysctl("ipv4.tcp_crypt.bconf", names)
+
+
+def attach(sock):
+    """Asks for the ULP, as a program would that knows of it."""
+    sock.setsockopt(socket.IPPROTO_TCP, TCP_ULP, b"tcpcrypt")
+
+
+def option(sock, name):
+    return struct.unpack("i", sock.getsockopt(socket.IPPROTO_TCP, name, 4))[0]
+
+
+def set_option(sock, name, value):
+    sock.setsockopt(socket.IPPROTO_TCP, name, value)
+
+
+def session_id(sock):
+    return sock.getsockopt(socket.IPPROTO_TCP, TCP_ENO_SESSID, 256)
+
+
+def transcript(sock):
+    return sock.getsockopt(socket.IPPROTO_TCP, TCP_ENO_TRANSCRIPT, 256)
+
+
+def ulp_name(sock):
+    """b"" on plain TCP."""
+    try:
+        return sock.getsockopt(socket.IPPROTO_TCP, TCP_ULP, 16).rstrip(b"\0")
+    except OSError:
+        return b""
+
+
+def is_encrypted(sock):
+    try:
+        return len(session_id(sock)) == 33
+    except OSError:
+        return False
+
+
+def counters(ns):
+    with ns:
+        with open("/proc/thread-self/net/tcp_crypt_stat") as file:
+            return {name: int(value) for name, value in (line.split() for line in file)}
+
+
+class Counting:
+    """`with Counting(ns) as c: ...` and then c("FallbackNoTep") is by how much it grew."""
+
+    def __init__(self, ns):
+        self.ns = ns
+
+    def __enter__(self):
+        self.before = counters(self.ns)
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def __call__(self, name):
+        now = counters(self.ns)
+        if name not in now:
+            raise AssertionError("no counter %s" % name)
+        return now[name] - self.before[name]
+
+    def grown(self):
+        """All that changed, for a message."""
+        now = counters(self.ns)
+        return {k: v - self.before.get(k, 0) for k, v in now.items() if v != self.before.get(k, 0)}
