@@ -48,13 +48,14 @@ impl<const N: usize> Secret<N> {
 impl<const N: usize> Drop for Secret<N> {
     fn drop(&mut self) {
         self.0 = [0; N];
-        // Nobody reads the zeros, so the compiler could leave the stores out. `black_box` gives the
-        // address away to an empty piece of assembly that, for all that the code generator knows,
-        // reads the memory behind it: the stores have to be done before it. (That holds for LLVM,
-        // which is what builds the kernel; the language itself only calls it a best effort, and the
-        // alternative, a volatile write, would be `unsafe`. The test `secret_is_wiped_on_drop`
-        // looks at the memory of an optimised build.) The fence keeps them from being moved behind
-        // a later store, such as the one that gives the memory back.
+        // Nobody reads the zeros, so the compiler could leave the stores out, and does. `black_box`
+        // gives the address away to an empty piece of assembly that, for all that the code
+        // generator knows, reads the memory behind it: the stores have to be done before it. That
+        // holds for LLVM, which is what builds the kernel; the language itself calls it a best
+        // effort only, and the alternative, a volatile write, would be `unsafe`. The test
+        // `a_secret_is_wiped_on_drop` looks at the stack that an optimised build leaves behind. The
+        // fence keeps the stores from being moved behind a later one, such as that which gives the
+        // memory back.
         black_box(&mut self.0);
         compiler_fence(Ordering::SeqCst);
     }

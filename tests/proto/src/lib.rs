@@ -1,7 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
+
+//! The protocol core of the kernel module, built on the host, and what its tests share.
+//!
+//! `no_std` here makes sure that the core builds without `std`; the rest asks for `std` by name.
+
 #![no_std]
 
-/// The protocol core, from the same files as the kernel module's.
+extern crate std;
+
+pub mod fuzz_targets;
+pub mod primitives;
+pub mod support;
+
+/// The protocol core, from the same files as the kernel module's. The lints are its rules: nothing
+/// that can panic, overflow or truncate.
 #[deny(
     missing_docs,
     clippy::arithmetic_side_effects,
@@ -11,7 +23,6 @@
     clippy::panic,
     clippy::string_slice,
     clippy::todo,
-    clippy::undocumented_unsafe_blocks,
     clippy::unimplemented,
     clippy::unreachable,
     clippy::unwrap_used

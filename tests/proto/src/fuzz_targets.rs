@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One fuzz target for each parser: any bytes in, and a panic if something that has to hold for all
+//! inputs does not. Driven by `tests/fuzz.rs` (bounded, everywhere) and by the crate in `fuzz/`
+//! (libFuzzer).
+
+use std::vec::Vec;
+
+use crate::{
+    primitives::HostHmac,
+    proto::{
+        eno::{
+            find, has_data_bearing_fast_open, has_eno, suboption::SynForm, Answer, Aware, Found,
+            Negotiated, Offered, Policy, Reason,
+        },
+        frame::{parse_plain, Header, FLAG_FINP, FLAG_URGP},
+        handshake::{AeadList, AwaitInit1, AwaitInit2},
+        ids::{Role, Tep},
+        init::{message_len, Init1, Init2, Kind, MAX_INIT_LEN},
+        secret::Secret,
+    },
+    support::{eno, negotiate, AEADS},
+};
+
+/// A target: its name, which is also that of its corpus, and its function.
+pub type Target = (&'static str, fn(&[u8]));
+
+pub const TARGETS: [Target; 6] = [
+    ("option_list", option_list),
+    ("eno_syn", eno_syn),
+    ("init1", init1),
+    ("init2", init2),
+    ("frame_header", frame_header),
+    ("frame_plain", frame_plain),
+];
+
+/// `data` are the TCP options of a segment.
+pub fn option_list(data: &[u8]) {
+    match find(data) {
+        Found::None => assert!(!has_eno(data)),
+        Found::One(option) => {
+            assert!(has_eno(data));
+            assert_eq!(option[0], 69);
+            assert_eq!(usize::from(option[1]), option.len());
+            let at = option.as_ptr().addr() - data.as_ptr().addr();
+            assert_eq!(&data[at..at + option.len()], option);
+        }
+        Found::Many => assert!(has_eno(data)),
+    }
+    if has_data_bearing_fast_open(data) {
+        assert!(data.contains(&34) || data.contains(&254));
+    }
+    // What is found depends on nothing behind an end-of-list option.
+    if data.first() == Some(&0) {
+        assert_eq!(find(data), Found::None);
+    }
+    open_by_all_policies(data);
+}
+
+/// `data` are the contents of an ENO option in a SYN.
+pub fn eno_syn(data: &[u8]) {
+    let option = eno(&data[..data.len().min(253)]);
+    if let Ok(syn) = SynForm::parse(&option) {
+        let bytes: usize = syn.teps().map(|tep| 1 + tep.data.len()).sum();
+        assert!(bytes <= data.len());
+        for tep in syn.teps() {
+            assert!(tep.id() >= 0x20);
+            assert!(tep.has_data() || tep.data.is_empty());
+        }
+        assert!(syn.global() < 0x20);
+    }
+    open_by_all_policies(&option);
+}
+
+/// An active opener of each kind takes `options` as a SYN-ACK, a passive one as a SYN.
+fn open_by_all_policies(options: &[u8]) {
+    for role in [Role::A, Role::B] {
+        for aware in [Aware::Clear, Aware::Mandatory] {
+            let policy = Policy::new(role).aware(aware);
+            let offered = Offered::new(&policy);
+            let own = offered.option();
+            let result = offered.on_syn(options);
+            check(result, own.as_bytes(), role, aware, options);
+
+            let Ok(answer) = Answer::to(&policy, options) else {
+                continue;
+            };
+            let own = answer.option();
+            let result = answer.confirm(&[69, 2]);
+            assert!(result.is_ok());
+            check(result, own.as_bytes(), Role::B, aware, options);
+        }
+    }
+}
+
+/// What has to hold when ENO has succeeded.
+fn check(
+    result: Result<Negotiated, Reason>,
+    own: &[u8],
+    role: Role,
+    aware: Aware,
+    peer_options: &[u8],
+) {
+    let Ok(negotiated) = result else {
+        return;
+    };
+    let Found::One(peer) = find(peer_options) else {
+        panic!("succeeded without exactly one option");
+    };
+    let transcript = match role {
+        Role::A => [own, peer].concat(),
+        Role::B => [peer, own].concat(),
+    };
+    assert_eq!(negotiated.transcript(), transcript);
+    assert_eq!(negotiated.role(), role);
+    assert_eq!(negotiated.tep(), Tep::X25519);
+    // No resumption is ever proposed or accepted.
+    assert_eq!(negotiated.tep_byte(), 0x23);
+    assert_eq!(negotiated.peer_global() & 1 == 1, role == Role::A);
+    assert!(aware != Aware::Mandatory || negotiated.peer_global() & 2 != 0);
+    assert!(peer[2..].contains(&0x23) || peer[2..].contains(&0xa3));
+}
+
+/// `data` are the first bytes of host A's stream.
+pub fn init1(data: &[u8]) {
+    let Some(message) = whole_message(Kind::Init1, data) else {
+        return;
+    };
+    let Ok(read) = Init1::parse(message) else {
+        return;
+    };
+    let (_, b) = negotiate();
+    let offered: Vec<_> = AEADS.into_iter().filter(|a| read.offers(*a)).collect();
+    let state = AwaitInit1::new(&b, AeadList::default());
+    match state.on_init1(message, &[1; 32], &[2; 32]) {
+        Ok((state, init2)) => {
+            assert_eq!(Some(&state.aead()), offered.first());
+            assert_eq!(state.peer_public(), read.public);
+            let init2 = Init2::parse(init2.as_bytes()).unwrap();
+            assert_eq!(init2.cipher, Some(state.aead()));
+            finish(|secret| state.finish::<HostHmac>(message, secret).is_ok());
+        }
+        Err(_) => assert!(offered.is_empty()),
+    }
+}
+
+/// `data` are the first bytes of host B's stream.
+pub fn init2(data: &[u8]) {
+    let Some(message) = whole_message(Kind::Init2, data) else {
+        return;
+    };
+    let read = Init2::parse(message).unwrap();
+    let (a, _) = negotiate();
+    let (state, _) = AwaitInit2::start(&a, AeadList::default(), &[1; 32], &[2; 32]);
+    match state.on_init2(message) {
+        Ok(state) => {
+            assert_eq!(Some(state.aead()), read.cipher);
+            assert_eq!(state.peer_public(), read.public);
+            finish(|secret| state.finish::<HostHmac>(message, secret).is_ok());
+        }
+        Err(_) => assert!(read.cipher.is_none()),
+    }
+}
+
+fn finish(with: impl FnOnce(&Secret<32>) -> bool) {
+    let mut secret = Secret::zeroed();
+    secret.expose_mut()[0] = 1;
+    assert!(with(&secret));
+}
+
+/// The message that `stream` begins with, if it is there. The stream arrives in any pieces, so the
+/// answer must not change with the number of bytes that are there.
+fn whole_message(kind: Kind, stream: &[u8]) -> Option<&[u8]> {
+    let answer = message_len(kind, stream);
+    for n in 0..stream.len().min(12) {
+        match message_len(kind, &stream[..n]) {
+            Ok(None) => assert!(n < 8),
+            early => assert_eq!(early, answer),
+        }
+    }
+    let len = answer.ok()??;
+    assert!(stream.len() >= 8 && (73..=MAX_INIT_LEN).contains(&len));
+    stream.get(..len)
+}
+
+/// `data` are the first bytes of a frame.
+pub fn frame_header(data: &[u8]) {
+    let Some((bytes, _)) = data.split_first_chunk() else {
+        return;
+    };
+    let Ok(header) = Header::parse(bytes) else {
+        assert!(bytes[1] == 0 && bytes[2] < 17);
+        return;
+    };
+    assert!((1..=65519).contains(&header.plain_len()));
+    assert_eq!(header.frame_len(), header.plain_len() + 3 + 16);
+    let own = Header::for_data(header.plain_len() - 1, header.rekey());
+    assert_eq!(own, Some(header));
+    assert_eq!(header.to_bytes(), [bytes[0] & 1, bytes[1], bytes[2]]);
+}
+
+/// `data` is a plaintext.
+pub fn frame_plain(data: &[u8]) {
+    // The caller may hand in all of it or the first three bytes: no difference.
+    let result = parse_plain(data);
+    assert_eq!(parse_plain(&data[..data.len().min(3)]), result);
+    let Ok(plain) = result else {
+        assert!(data.is_empty() || data[0] & FLAG_URGP != 0 && data.len() < 3);
+        return;
+    };
+    assert!(plain.data_at <= data.len());
+    assert_eq!(plain.fin, data[0] & FLAG_FINP != 0);
+    assert_eq!(plain.urgent.is_some(), data[0] & FLAG_URGP != 0);
+    if let Some(urgent) = plain.urgent {
+        assert_eq!(urgent.to_be_bytes(), data[1..3]);
+    }
+}
