@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 #
 # Sourced after lib.sh: the packages of Debian trixie and trixie-backports, whatever this machine itself runs. The package
-# index is kept apart from the machine's own and is at most an hour old.
+# index is kept apart from the machine's own and is at most an hour old; what it says of kernels is in a short file of its own.
 
 archive=$CACHE/apt
 archive_apt=(-q -o "Dir::Etc=$archive/etc" -o "Dir::State=$archive/state" -o "Dir::Cache=$archive/cache"
@@ -29,6 +29,13 @@ archive_refresh() {
 	mkdir -p "$archive/etc/preferences.d" "$archive/state/lists/partial" "$archive/cache/archives/partial"
 	printf "deb [signed-by=$keyring] $mirror %s main\n" "$SUITE" "$SUITE-backports" >"$archive/etc/sources.list"
 	if (quietly apt-get "${archive_apt[@]}" -o APT::Update::Error-Mode=any update); then
+		{
+			apt-cache "${archive_apt[@]}" --no-all-versions show "linux-image-amd64/$SUITE-backports" |
+				sed -n 's/^Depends:.*linux-image-\([0-9][^ ,]*\).*/default \1/p' | head -n 1
+			apt-cache "${archive_apt[@]}" dumpavail |
+				awk '$1 == "Package:" { p = $2 } $1 == "Version:" && p ~ /^linux-/ { print p, $2 }'
+		} >"$archive/kernels.new"
+		mv "$archive/kernels.new" "$archive/kernels"
 		touch "$archive/stamp"
 	elif [ -e "$archive/stamp" ]; then
 		say "the mirror does not answer: going on with the package index of $(date -r "$archive/stamp")"
@@ -37,11 +44,18 @@ archive_refresh() {
 	fi
 }
 
-# archive_show PACKAGE[/SUITE]: the fields of the newest version.
-archive_show() { apt-cache "${archive_apt[@]}" --no-all-versions show "$1" 2>/dev/null; }
+# The release that linux-image-amd64 of backports depends on.
+archive_default() { awk '$1 == "default" { print $2 }' "$archive/kernels"; }
 
-# archive_version PACKAGE[/SUITE]: the newest version, nothing when there is no such package.
-archive_version() { archive_show "$1" | sed -n 's/^Version: //p'; }
+# The newest release of each series whose source package is of the same version as its headers.
+archive_releases() {
+	awk '$1 ~ /^linux-source-[0-9.]+$/ { source[$2] = 1 }
+		$1 ~ /^linux-headers-[0-9.]+\+deb13-amd64$/ && $2 ~ /~bpo/ { headers[substr($1, 15)] = $2 }
+		END { for (release in headers) if (headers[release] in source) print release }' "$archive/kernels" | sort -V
+}
+
+# archive_version PACKAGE: its version, nothing when there is no such kernel package.
+archive_version() { awk -v package="$1" '$1 == package { print $2 }' "$archive/kernels"; }
 
 # archive_download PACKAGE...: into the current directory.
 archive_download() { quietly apt-get "${archive_apt[@]}" download "$@"; }

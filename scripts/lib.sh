@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 #
 # Sourced by the other scripts: messages, the cache and its locks, packages of this machine.
 #
@@ -27,6 +27,16 @@ key() {
 	while [ $# -gt 0 ] && [ "$1" != -- ]; do words+=("$1"); shift; done
 	[ $# -eq 0 ] || shift
 	{ printf '%s\n' "${words[@]}"; [ $# -eq 0 ] || cat "$@"; } | sha256sum | cut -c1-12
+}
+
+# Entries of the cache: print the path of one that is there; print the path of a new one after giving it its name, and remove
+# its predecessors that nobody used for a week.
+entry() { [ -e "$1" ] && { touch -c "$1" 2>/dev/null || true; } && echo "$1"; }
+entry_made() {
+	local name=${2##*/}
+	mv -T "$1" "$2"
+	find "$CACHE" -maxdepth 1 -name "${name%-*}-*" ! -name "$name" -mtime +7 -exec rm -rf {} +
+	echo "$2"
 }
 
 # Hold the named lock until this process (not its children) ends.
@@ -64,6 +74,7 @@ apt_update_once() {
 # The Debian mirror of this machine, from its own apt configuration; nothing on a machine of another distribution.
 machine_mirror() {
 	command -v apt-get >/dev/null && grep -qx 'ID=debian' /etc/os-release || return 0
+	# shellcheck disable=SC2016 # the variables are apt's
 	apt-get indextargets --format '$(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
 		awk '$1 == "main" && $2 !~ /security|backports|ports\// && !seen { print $2; seen = 1 }'
 }
