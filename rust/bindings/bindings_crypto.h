@@ -65,6 +65,9 @@ int tcpcrypt_spin_trylock_bh(spinlock_t *lock);
 /* net_generic() */
 void *tcpcrypt_net_generic(const struct net *net, unsigned int id);
 
+/* net->proc_net: /proc/net, without relying on bindgen's idea of the large struct net */
+struct proc_dir_entry *tcpcrypt_proc_net(const struct net *net);
+
 /* seq_file_single_net() */
 struct net *tcpcrypt_seq_file_single_net(struct seq_file *seq);
 

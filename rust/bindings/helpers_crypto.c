@@ -114,6 +114,11 @@ void *tcpcrypt_net_generic(const struct net *net, unsigned int id)
 	return net_generic(net, id);
 }
 
+struct proc_dir_entry *tcpcrypt_proc_net(const struct net *net)
+{
+	return net->proc_net;
+}
+
 struct net *tcpcrypt_seq_file_single_net(struct seq_file *seq)
 {
 	return seq_file_single_net(seq);

@@ -67,7 +67,7 @@ impl PerNet for File {
 
     fn new(net: &Net) -> impl PinInit<Self, Error> {
         // SAFETY: `net` is a namespace; the directory is set before our state is made, and not changed after that.
-        let directory = unsafe { (*net.as_ptr()).proc_net };
+        let directory = unsafe { bindings::tcpcrypt_proc_net(net.as_ptr()) };
         // SAFETY: `show` is what the kernel expects, and the name is a C string, of which it makes a copy.
         let file = unsafe {
             bindings::proc_create_net_single(
