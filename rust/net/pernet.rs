@@ -91,7 +91,7 @@ pub trait PerNet: Sized + Send + Sync + 'static {
 
     /// Makes that of `net`, which is there until what this makes was dropped. Failure keeps a new namespace from being
     /// made. Context: process, may sleep; under `pernet_ops_rwsem`.
-    fn new(net: &Net) -> impl PinInit<Self, Error>;
+    fn new(net: &Net) -> Result<Self>;
 }
 
 /// Keeps a `T` in every network namespace.
@@ -164,11 +164,11 @@ impl<T: PerNet> Drop for Registration<T> {
 unsafe extern "C" fn init<T: PerNet>(net: *mut bindings::net) -> c_int {
     // SAFETY: The kernel gives a namespace, and keeps it until after `exit`.
     let net = unsafe { Net::from_raw(net) };
-    let memory = T::id().memory(net).cast::<T>();
     from_result(|| {
-        // SAFETY: `memory` has the size of a `T`, enough alignment by the assertion in `Registration::new`, and is
-        // neither used nor moved until `exit`. After an error the kernel frees it.
-        unsafe { T::new(net).__pinned_init(memory) }?;
+        let state = T::new(net)?;
+        // SAFETY: The memory has the size of a `T`, enough alignment by the assertion in `Registration::new`, and is not
+        // used otherwise until `exit`. (After an error the kernel frees it.)
+        unsafe { T::id().memory(net).cast::<T>().write(state) };
         Ok(0)
     })
 }
@@ -291,7 +291,6 @@ impl Drop for Counters {
 /// The settings and counters of a namespace. A new namespace has the defaults.
 ///
 /// Reading a setting takes no lock: what a connection reads was so at some moment around. Context: any.
-#[pin_data]
 pub struct NetState {
     enable_connect: Atomic<bool>,
     enable_listen: Atomic<bool>,
@@ -301,8 +300,7 @@ pub struct NetState {
     exclude_remote: PortSet,
     counters: Counters,
     /// Held while `enable_listen` changes and listeners are told.
-    #[pin]
-    pub(super) listen_change: Mutex<()>,
+    pub(super) listen_change: Pin<KBox<Mutex<()>>>,
 }
 
 static NET_STATE: Id = Id::unused();
@@ -312,9 +310,9 @@ impl PerNet for NetState {
         &NET_STATE
     }
 
-    fn new(_net: &Net) -> impl PinInit<Self, Error> {
+    fn new(_net: &Net) -> Result<Self> {
         let ciphers = Packed::new(&AeadList::default()).to_bits();
-        try_pin_init!(Self {
+        Ok(Self {
             enable_connect: Atomic::new(false),
             enable_listen: Atomic::new(false),
             aconf: Atomic::new(ciphers),
@@ -322,7 +320,7 @@ impl PerNet for NetState {
             exclude_local: PortSet::new(ENCRYPTED_PORTS)?,
             exclude_remote: PortSet::new(ENCRYPTED_PORTS)?,
             counters: Counters::new()?,
-            listen_change <- new_mutex!((), "tcpcrypt_listen_change"),
+            listen_change: KBox::pin_init(new_mutex!((), "tcpcrypt_listen_change"), GFP_KERNEL)?,
         })
     }
 }
