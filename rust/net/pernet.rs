@@ -8,6 +8,7 @@
 
 use core::{
     marker::PhantomData,
+    mem::MaybeUninit,
     ptr,
     ptr::NonNull, //
 };
@@ -91,7 +92,7 @@ pub trait PerNet: Sized + Send + Sync + 'static {
 
     /// Makes that of `net`, which is there until what this makes was dropped. Failure keeps a new namespace from being
     /// made. Context: process, may sleep; under `pernet_ops_rwsem`.
-    fn new(net: &Net) -> Result<Self>;
+    fn new(net: &Net) -> impl PinInit<Self, Error>;
 }
 
 /// Keeps a `T` in every network namespace.
@@ -165,10 +166,11 @@ unsafe extern "C" fn init<T: PerNet>(net: *mut bindings::net) -> c_int {
     // SAFETY: The kernel gives a namespace, and keeps it until after `exit`.
     let net = unsafe { Net::from_raw(net) };
     from_result(|| {
-        let state = T::new(net)?;
-        // SAFETY: The memory has the size of a `T`, enough alignment by the assertion in `Registration::new`, and is not
-        // used otherwise until `exit`. (After an error the kernel frees it.)
-        unsafe { T::id().memory(net).cast::<T>().write(state) };
+        // SAFETY: The memory has the size of a `T` and enough alignment by the assertion in `Registration::new`. From
+        // here until `exit` it is neither freed nor moved, and used by nobody but those to whom `get` lends it, so it
+        // is as good as static. (After an error nobody uses it, and the kernel frees it.)
+        let memory: &'static mut MaybeUninit<T> = unsafe { &mut *T::id().memory(net).cast() };
+        memory.write_pin_init(T::new(net))?;
         Ok(0)
     })
 }
@@ -291,6 +293,7 @@ impl Drop for Counters {
 /// The settings and counters of a namespace. A new namespace has the defaults.
 ///
 /// Reading a setting takes no lock: what a connection reads was so at some moment around. Context: any.
+#[pin_data]
 pub struct NetState {
     enable_connect: Atomic<bool>,
     enable_listen: Atomic<bool>,
@@ -300,7 +303,8 @@ pub struct NetState {
     exclude_remote: PortSet,
     counters: Counters,
     /// Held while `enable_listen` changes and listeners are told.
-    pub(super) listen_change: Pin<KBox<Mutex<()>>>,
+    #[pin]
+    pub(super) listen_change: Mutex<()>,
 }
 
 static NET_STATE: Id = Id::unused();
@@ -310,9 +314,9 @@ impl PerNet for NetState {
         &NET_STATE
     }
 
-    fn new(_net: &Net) -> Result<Self> {
+    fn new(_net: &Net) -> impl PinInit<Self, Error> {
         let ciphers = Packed::new(&AeadList::default()).to_bits();
-        Ok(Self {
+        try_pin_init!(Self {
             enable_connect: Atomic::new(false),
             enable_listen: Atomic::new(false),
             aconf: Atomic::new(ciphers),
@@ -320,7 +324,7 @@ impl PerNet for NetState {
             exclude_local: PortSet::new(ENCRYPTED_PORTS)?,
             exclude_remote: PortSet::new(ENCRYPTED_PORTS)?,
             counters: Counters::new()?,
-            listen_change: KBox::pin_init(new_mutex!((), "tcpcrypt_listen_change"), GFP_KERNEL)?,
+            listen_change <- new_mutex!((), "tcpcrypt_listen_change"),
         })
     }
 }

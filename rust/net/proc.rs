@@ -65,7 +65,7 @@ impl PerNet for File {
         &FILE
     }
 
-    fn new(net: &Net) -> Result<Self> {
+    fn new(net: &Net) -> impl PinInit<Self, Error> {
         // SAFETY: `net` is a namespace; the directory is set before our state is made, and not changed after that.
         let directory = unsafe { bindings::tcpcrypt_proc_net(net.as_ptr()) };
         // SAFETY: `show` is what the kernel expects, and the name is a C string, of which it makes a copy.

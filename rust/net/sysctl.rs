@@ -76,11 +76,11 @@ impl<E: Events> PerNet for Tables<E> {
         &TABLES
     }
 
-    fn new(net: &Net) -> Result<Self> {
+    fn new(net: &Net) -> impl PinInit<Self, Error> {
         // SAFETY: `Sysctls` was given a registration of `NetState`, and keeps it until these tables are gone.
         let state = unsafe { NetState::of(net.as_ptr()) };
         let entry = |name, handler| entry(net, name, handler, state);
-        Ok(Self {
+        try_init!(Self {
             _eno: Table::register(
                 net,
                 c"net/ipv4/tcp_eno",
