@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * A plugin for QEMU's TCG that counts, exactly, how often each block of guest
- * instructions runs between the two marks of ends.c. bench/profile builds it,
- * loads it and gives the counts their names.
+ * instructions runs between the two marks of ends.c, and what ran before it.
+ * bench/profile builds it, loads it and gives the counts their names.
  *
  * The plugin interface is declared here as far as it is used, because most
  * distributions ship a QEMU that takes plugins without its header. Its
@@ -46,13 +46,21 @@ extern size_t qemu_plugin_insn_data(const struct qemu_plugin_insn *insn,
 
 EXPORT int qemu_plugin_version = PLUGIN_VERSION;
 
+#define MAX_COMERS 8
+
 struct block {
 	struct block *next;
 	uint64_t address, count;
 	size_t instructions;
+	/* What ran just before it: for the first block of a function, a call. */
+	struct comer {
+		const struct block *from;
+		uint64_t count;
+	} comers[MAX_COMERS];
 };
 
 static struct block *blocks;
+static const struct block *last;
 static const char *out_path;
 static bool counting;
 
@@ -73,8 +81,19 @@ static void run(unsigned int cpu, void *data)
 	struct block *b = data;
 
 	(void)cpu;
-	if (counting)
-		b->count++;
+	if (!counting)
+		return;
+	b->count++;
+	for (int i = 0; i < MAX_COMERS; i++) {
+		struct comer *c = &b->comers[i];
+
+		if (c->from && c->from != last)
+			continue;
+		c->from = last;
+		c->count++;
+		break;
+	}
+	last = b;
 }
 
 /* 1: the mark that begins, 2: the mark that ends, 0: another instruction. */
@@ -126,10 +145,18 @@ static void finished(plugin_id id, void *data)
 	(void)id, (void)data;
 	if (!f)
 		return;
-	for (struct block *b = blocks; b; b = b->next)
-		if (b->count)
-			fprintf(f, "%llx %llu\n", (unsigned long long)b->address,
-				(unsigned long long)(b->count * b->instructions));
+	for (struct block *b = blocks; b; b = b->next) {
+		if (!b->count)
+			continue;
+		fprintf(f, "%llx %llu", (unsigned long long)b->address,
+			(unsigned long long)(b->count * b->instructions));
+		for (struct comer *c = b->comers;
+		     c < b->comers + MAX_COMERS && c->from; c++)
+			fprintf(f, " %llx %llu",
+				(unsigned long long)c->from->address,
+				(unsigned long long)c->count);
+		fputc('\n', f);
+	}
 	fclose(f);
 }
 
