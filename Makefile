@@ -22,7 +22,7 @@ run:
 	@scripts/demo
 
 check:
-	@scripts/check
+	@scripts/check $(T)
 
 bench:
 	@scripts/bench
