@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Turns measurements into the table, the verdicts on the goals, and lines for programs."""
 
+import re
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,7 +30,8 @@ class Cell:
 
 
 class Results:
-    def __init__(self) -> None:
+    def __init__(self, only: str = "") -> None:
+        self.only = re.compile(only)
         self.cells: dict[tuple[str, str], Cell] = {}
         self.slabs: dict[str, list[tuple[str, float]]] = {}
 
@@ -44,6 +46,9 @@ class Results:
         cell.samples += line["samples"]
         cell.unit = line["unit"]
         cell.idle = max(cell.idle, line["idle"])
+
+    def wanted(self, row: plan.Row, test: str) -> bool:
+        return test in row.tests and bool(self.only.search(f"{row.name} {test}"))
 
     def get(self, row: str, test: str) -> Cell | None:
         cell = self.cells.get((row, test))
@@ -67,27 +72,29 @@ def columns(results: Results, tests: tuple[str, ...]) -> Iterator[str]:
         for test in tests:
             cell = results.get(row.name, test)
             ratio = results.ratio(row.name, "plain-absent", test)
-            text = figure(cell.value) if cell else "-" if test in row.tests else ""
+            text = figure(cell.value) if cell else "-" if results.wanted(row, test) else ""
             cells.append(f"{text:>10} {f'x{ratio:.2f}' if ratio else '':<7}")
-        if any(t in row.tests for t in tests):
+        if any(results.wanted(row, t) for t in tests):
             yield (f"{row.title:34}" + "".join(cells)).rstrip()
 
 
 def render(results: Results, time: bool) -> Iterator[str]:
     what = "nanoseconds" if time else "instructions"
     yield f"{what} of both ends and the kernel together; x is the ratio to plain TCP without the module"
-    yield ""
-    yield f"one way, by size of the writes: {what} per byte"
-    yield from columns(results, plan.BULK)
-    yield ""
-    yield f"{what} per round trip, and per connection (connect, 100 bytes, 100 bytes back, close)"
-    yield from columns(results, ("rr", "connect"))
-    if time:
-        yield from rates(results)
-    yield ""
-    yield "bytes of memory per idle connection, both its ends in one kernel"
-    yield from columns(results, ("idle",))
-    yield from growth(results)
+    sections = (
+        (f"one way, by size of the writes: {what} per byte", plan.BULK),
+        (f"{what} per round trip, and per connection (connect, 100 bytes, 100 bytes back, close)", ("rr", "connect")),
+        ("bytes of memory per idle connection, both its ends in one kernel", ("idle",)),
+    )
+    for title, tests in sections:
+        tests = tuple(t for t in tests if any(results.wanted(row, t) for row in plan.rows()))
+        if tests:
+            yield f"\n{title}"
+            yield from columns(results, tests)
+        if "connect" in tests and time:
+            yield from rates(results)
+        if "idle" in tests:
+            yield from growth(results)
     yield ""
     spreads = [(c.spread, *k) for k, c in results.cells.items() if c.samples and k[1] != "idle"]
     if spreads:
@@ -105,8 +112,7 @@ def render(results: Results, time: bool) -> Iterator[str]:
 
 
 def rates(results: Results) -> Iterator[str]:
-    yield ""
-    yield "connections per second"
+    yield "\nconnections per second"
     for row in plan.rows():
         if cell := results.get(row.name, "connect"):
             yield f"{row.title:34}{1e9 / cell.value:>10,.0f}"
