@@ -5,8 +5,8 @@
 import socket
 
 from lib import net, ulp
-from lib.data import recv_all, recv_exactly
-from lib.harness import FAMILIES, Background, check, defer, equal, main, test, until
+from lib.data import recv_exactly
+from lib.harness import FAMILIES, check, defer, equal, main, test, until
 from lib.pair import encrypted
 
 
@@ -145,31 +145,6 @@ def listener_closed_and_opened_again():
         equal(recv_exactly(other, 18), b"after the listener")
         sock.close()
         other.close()
-
-
-@test
-def full_accept_queue():
-    """Connections beyond the backlog are retried by TCP and lose nothing."""
-    pair = net.pair()
-    ulp.enable(pair.a, pair.b)
-    listener = pair.b.socket(4)
-    defer(listener.close)
-    listener.bind((pair.address("b", 4), 0))
-    listener.listen(1)
-
-    def client(number):
-        with pair.a.socket(4) as sock:
-            sock.connect(listener.getsockname())
-            sock.sendall(b"%d" % number)
-            sock.shutdown(socket.SHUT_WR)
-            return recv_all(sock)
-
-    clients = [Background(client, number) for number in range(8)]
-    for _ in clients:
-        other, _ = listener.accept()
-        with other:
-            other.sendall(recv_all(other))
-    equal(sorted(c.join(50) for c in clients), [b"%d" % number for number in range(8)])
 
 
 @test

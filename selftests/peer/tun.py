@@ -24,6 +24,8 @@ class Stack:
     """The peer's host. Made in the network namespace of the calling thread."""
 
     def __init__(self, name="peer0", mtu=1500, net=0):
+        if not os.path.exists("/dev/net/tun"):
+            subprocess.run(["modprobe", "tun"], check=True)
         self.fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         fcntl.ioctl(self.fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI))
         self.kernel = {4: "10.99.%d.1" % net, 6: "fd99:%x::1" % net}
