@@ -314,7 +314,7 @@ def error_of(sock):
 def nftables_resets_the_option(where):
     """The same by an unmodified firewall in one of the hosts."""
     ns = middlebox().a if where.endswith("a") else middlebox().b
-    rules = "table inet strip { chain out { type filter hook output priority 300; reset tcp option 69; } }"
+    rules = "table inet strip { chain out { type filter hook output priority 300; reset tcp option 69; }; }"
     try:
         done = ns.command(["nft", rules], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         output = done.communicate()[0]

@@ -9,7 +9,7 @@ import os
 
 from lib import net
 from lib.data import recv_exactly
-from lib.harness import FAMILIES, Background, check, equal, main, test
+from lib.harness import FAMILIES, Background, check, equal, main, skip, test
 from lib.peerhost import accepted, connected, host
 from peer import crypt, eno, tcp
 from peer.peer import Peer
@@ -150,6 +150,43 @@ def expand_is_hkdf():
     equal(prk.hex(), "077709362c2e32df0ddc3f0dc47bba6390b6c73bb50f9c3122ec844ad7c2b3e5")
     okm = crypt.cprf(prk, bytes(range(0xF0, 0xFA)), 42)
     equal(okm.hex(), "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865")
+
+
+def known_answers():
+    """Those of the protocol core's tests, which were computed by something else than this peer."""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "proto", "kat", "vectors.txt")
+    if not os.path.exists(path):
+        skip("no vectors")
+    with open(path) as file:
+        pairs = [line.split() for line in file if line.strip() and not line.startswith("#")]
+    return {name: bytes.fromhex(value) for name, value in pairs}
+
+
+@test(module=False, aead=(("aes128-gcm", 1), ("aes256-gcm", 2), ("chacha20-poly1305", 16)))
+def known_answers_come_out_the_same(aead):
+    name, identifier = aead
+    known = known_answers()
+
+    def of(key):
+        return known["%s.%s" % (name, key)]
+
+    tep, _, transcript = eno.negotiate(of("a_option"), of("b_option"))
+    secrets = crypt.Secrets(known["n_a"], transcript, of("init1"), of("init2"), of("es"), tep, identifier)
+    equal(crypt.Init2.parse(of("init2")).cipher, identifier, "cipher of Init2")
+    equal(secrets.ss[0], of("prk"), "PRK")
+    equal(secrets.session_id, of("session_id.0"), "session ID")
+    for i in range(3):
+        equal(secrets.session_secret(i), of("ss.%d" % i), "ss[%d]" % i)
+        equal(secrets.master(i), of("mk.%d" % i), "mk[%d]" % i)
+        for sender, direction in (("A", "k_ab"), ("B", "k_ba")):
+            key = (of("%s.%d.key" % (direction, i)), of("%s.%d.nr" % (direction, i)))
+            equal(secrets.traffic(sender, i), key, "%s[%d]" % (direction, i))
+    for sender, direction in (("A", "ab"), ("B", "ba")):
+        for offset in (0, 95, 2**32 + 5, 2**64 - 1):
+            for frame, flags, data in (("data", 0, b"hello, world"), ("empty", 0, b""), ("fin_data", crypt.FINP, b"bye")):
+                sealed = crypt.Direction(secrets, sender, offset).seal(data, flags)
+                equal(sealed, of("frame.%s.%s.%016x" % (frame, direction, offset)), "frame")
+                equal(crypt.Direction(secrets, sender, offset).open(sealed).data, data, "opened")
 
 
 @test(module=False)
