@@ -1,0 +1,486 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Inline functions and macros of the kernel's network stack for Rust: see
+ * helpers.h.
+ */
+#include <linux/errqueue.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/sched/signal.h>
+#include <linux/tracepoint.h>
+#include <net/checksum.h>
+#include <net/inet_hashtables.h>
+#include <net/ip.h>
+#include <net/ipv6.h>
+#include <net/netlink.h>
+
+#include "helpers.h"
+
+void tcpcrypt_lock_sock(struct sock *sk)
+{
+	lock_sock(sk);
+}
+
+/* Takes the spinlock of a socket that no process owns. */
+bool tcpcrypt_bh_lock_unowned(struct sock *sk)
+{
+	spin_lock_bh(&sk->sk_lock.slock);
+	if (!sock_owned_by_user_nocheck(sk))
+		return true;
+	spin_unlock_bh(&sk->sk_lock.slock);
+	return false;
+}
+
+void tcpcrypt_bh_unlock(struct sock *sk)
+{
+	spin_unlock_bh(&sk->sk_lock.slock);
+}
+
+void tcpcrypt_sock_hold(struct sock *sk)
+{
+	sock_hold(sk);
+}
+
+void tcpcrypt_sock_put(struct sock *sk)
+{
+	sock_put(sk);
+}
+
+struct net *tcpcrypt_sock_net(const struct sock *sk)
+{
+	return sock_net(sk);
+}
+
+bool tcpcrypt_sk_fullsock(const struct sock *sk)
+{
+	return sk_fullsock(sk);
+}
+
+bool tcpcrypt_sock_flag(const struct sock *sk, enum sock_flags flag)
+{
+	return sock_flag(sk, flag);
+}
+
+void tcpcrypt_sock_set_flag(struct sock *sk, enum sock_flags flag)
+{
+	sock_set_flag(sk, flag);
+}
+
+bool tcpcrypt_sk_stream_memory_free(const struct sock *sk)
+{
+	return sk_stream_memory_free(sk);
+}
+
+bool tcpcrypt_sk_stream_is_writeable(const struct sock *sk)
+{
+	return sk_stream_is_writeable(sk);
+}
+
+/* Asks TCP to call sk_write_space() when room appears, as tcp_poll() does. */
+void tcpcrypt_want_space(struct sock *sk)
+{
+	sk_set_bit(SOCKWQ_ASYNC_NOSPACE, sk);
+	if (sk->sk_socket)
+		set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
+	smp_mb__after_atomic();
+}
+
+long tcpcrypt_sock_rcvtimeo(const struct sock *sk, bool noblock)
+{
+	return sock_rcvtimeo(sk, noblock);
+}
+
+long tcpcrypt_sock_sndtimeo(const struct sock *sk, bool noblock)
+{
+	return sock_sndtimeo(sk, noblock);
+}
+
+int tcpcrypt_sock_rcvlowat(const struct sock *sk, int waitall, int len)
+{
+	return sock_rcvlowat(sk, waitall, len);
+}
+
+int tcpcrypt_sock_intr_errno(long timeo)
+{
+	return sock_intr_errno(timeo);
+}
+
+int tcpcrypt_sock_error(struct sock *sk)
+{
+	return sock_error(sk);
+}
+
+bool tcpcrypt_signal_pending(void)
+{
+	return signal_pending(current);
+}
+
+/* Sleeps until the socket is woken for whatever reason, lock dropped. */
+int tcpcrypt_sk_wait_data(struct sock *sk, long *timeo)
+{
+	return sk_wait_data(sk, timeo, skb_peek_tail(&sk->sk_receive_queue));
+}
+
+void tcpcrypt_set_callbacks(struct sock *sk, void (*data_ready)(struct sock *sk),
+			    void (*write_space)(struct sock *sk))
+{
+	write_lock_bh(&sk->sk_callback_lock);
+	sk->sk_data_ready = data_ready;
+	sk->sk_write_space = write_space;
+	write_unlock_bh(&sk->sk_callback_lock);
+}
+
+/* sock_orphan() without SOCK_DEAD: TCP goes on as before accept(). */
+void tcpcrypt_unlink_socket(struct sock *sk)
+{
+	write_lock_bh(&sk->sk_callback_lock);
+	sk_set_socket(sk, NULL);
+	sk->sk_wq = NULL;
+	write_unlock_bh(&sk->sk_callback_lock);
+}
+
+/* sock_graft() without the owner's identity, which @sk keeps. */
+void tcpcrypt_relink_socket(struct sock *sk, struct socket *sock)
+{
+	write_lock_bh(&sk->sk_callback_lock);
+	rcu_assign_pointer(sk->sk_wq, &sock->wq);
+	sock->sk = sk;
+	sk_set_socket(sk, sock);
+	write_unlock_bh(&sk->sk_callback_lock);
+}
+
+bool tcpcrypt_tcp_epollin_ready(const struct sock *sk, int target)
+{
+	return tcp_epollin_ready(sk, target);
+}
+
+/* Whether TCP-MD5 or TCP-AO signs this socket's segments. */
+bool tcpcrypt_has_tcp_auth(const struct sock *sk)
+{
+	const struct tcp_sock *tp = tcp_sk(sk);
+
+#ifdef CONFIG_TCP_MD5SIG
+	if (rcu_access_pointer(tp->md5sig_info))
+		return true;
+#endif
+#ifdef CONFIG_TCP_AO
+	if (rcu_access_pointer(tp->ao_info))
+		return true;
+#endif
+	return false;
+}
+
+/* Whether connect() is about to put data or a cookie request on the SYN. */
+bool tcpcrypt_fast_opening(const struct sock *sk)
+{
+	return tcp_sk(sk)->fastopen_req || tcp_sk(sk)->fastopen_connect ||
+	       inet_test_bit(DEFER_CONNECT, sk);
+}
+
+struct page_frag *tcpcrypt_sk_page_frag(struct sock *sk)
+{
+	return sk_page_frag(sk);
+}
+
+/* Urgent bytes stay in the stream: out of line they would tear a frame. */
+void tcpcrypt_add_connect_options(struct sock *sk)
+{
+	sock_set_flag(sk, SOCK_URGINLINE);
+}
+
+/*
+ * Completes a MSG_ZEROCOPY send that was copied: the notification says so and
+ * the caller may reuse its pages.
+ */
+void tcpcrypt_zerocopy_done(struct sock *sk, struct msghdr *msg, size_t size)
+{
+	struct ubuf_info *uarg;
+
+	if (msg->msg_ubuf || !sock_flag(sk, SOCK_ZEROCOPY))
+		return;
+	uarg = msg_zerocopy_realloc(sk, size, NULL, false);
+	if (!uarg)
+		return;
+	uarg_to_msgzc(uarg)->zerocopy = 0;
+	net_zcopy_put(uarg);
+}
+
+bool tcpcrypt_msg_data_left(struct msghdr *msg)
+{
+	return msg_data_left(msg);
+}
+
+/* The TCP_CM_INQ control message, if the socket asked for it (TCP_INQ). */
+int tcpcrypt_put_inq(struct sock *sk, struct msghdr *msg, int inq)
+{
+	if (!tcp_sk(sk)->recvmsg_inq)
+		return 0;
+	msg->msg_inq = inq;
+	return put_cmsg(msg, SOL_TCP, TCP_CM_INQ, sizeof(inq), &inq);
+}
+
+/*
+ * Replaces sk_prot and, unless @ops is NULL, the operations of the socket above
+ * it, for readers that don't hold the socket lock.
+ */
+void tcpcrypt_set_prot(struct sock *sk, struct proto *prot, const struct proto_ops *ops)
+{
+	write_lock_bh(&sk->sk_callback_lock);
+	WRITE_ONCE(sk->sk_prot, prot);
+	if (ops && sk->sk_socket)
+		WRITE_ONCE(sk->sk_socket->ops, ops);
+	write_unlock_bh(&sk->sk_callback_lock);
+}
+
+/* Data before operations, so that who finds our operations finds our data. */
+void tcpcrypt_publish_ulp(struct inet_connection_sock *icsk, const struct tcp_ulp_ops *ops,
+			  void *data)
+{
+	rcu_assign_pointer(icsk->icsk_ulp_data, data);
+	if (ops)
+		smp_store_release(&icsk->icsk_ulp_ops, ops);
+}
+
+void *tcpcrypt_ulp_data(const struct inet_connection_sock *icsk)
+{
+	return smp_load_acquire(&icsk->icsk_ulp_data);
+}
+
+const struct tcp_ulp_ops *tcpcrypt_ulp_ops(const struct inet_connection_sock *icsk)
+{
+	return READ_ONCE(icsk->icsk_ulp_ops);
+}
+
+void tcpcrypt_withdraw_ulp(struct inet_connection_sock *icsk)
+{
+	WRITE_ONCE(icsk->icsk_ulp_ops, NULL);
+	RCU_INIT_POINTER(icsk->icsk_ulp_data, NULL);
+}
+
+/* TCP's address-family operations, which have no exported name: from a socket. */
+const struct inet_connection_sock_af_ops *tcpcrypt_af_ops_of_family(int family)
+{
+	const struct inet_connection_sock_af_ops *ops;
+	struct socket *sock;
+
+	if (sock_create_kern(&init_net, family, SOCK_STREAM, IPPROTO_TCP, &sock))
+		return NULL;
+	ops = inet_csk(sock->sk)->icsk_af_ops;
+	sock_release(sock);
+	return ops;
+}
+
+bool tcpcrypt_try_module_get(struct module *module)
+{
+	return try_module_get(module);
+}
+
+void tcpcrypt_init_delayed_work(struct delayed_work *work, work_func_t func)
+{
+	INIT_DELAYED_WORK(work, func);
+}
+
+void tcpcrypt_init_rcu_work(struct rcu_work *work, work_func_t func)
+{
+	INIT_RCU_WORK(work, func);
+}
+
+bool tcpcrypt_mod_delayed_work(struct workqueue_struct *queue, struct delayed_work *work,
+			       unsigned long delay)
+{
+	return mod_delayed_work(queue, work, delay);
+}
+
+bool tcpcrypt_queue_delayed_work(struct workqueue_struct *queue, struct delayed_work *work,
+				 unsigned long delay)
+{
+	return queue_delayed_work(queue, work, delay);
+}
+
+struct nlattr *tcpcrypt_nla_nest_start(struct sk_buff *skb, int attribute)
+{
+	return nla_nest_start_noflag(skb, attribute);
+}
+
+void tcpcrypt_nla_nest_end(struct sk_buff *skb, struct nlattr *nest)
+{
+	nla_nest_end(skb, nest);
+}
+
+void tcpcrypt_tracepoint_synchronize(void)
+{
+	tracepoint_synchronize_unregister();
+}
+
+int tcpcrypt_copy_from_sockptr(void *to, sockptr_t from, size_t len)
+{
+	return copy_from_sockptr(to, from, len);
+}
+
+/*
+ * The next listening socket of @net for which @want says yes, with a reference;
+ * NULL at the end. Begins in bucket *@bucket, behind the first *@skip of those
+ * there, and sets both for where it found one. @want runs under a spinlock.
+ */
+struct sock *tcpcrypt_find_listener(struct net *net, u32 *bucket, u32 *skip,
+				    bool (*want)(struct sock *sk))
+{
+	struct inet_hashinfo *hinfo = net->ipv4.tcp_death_row.hashinfo;
+
+	for (; *bucket <= hinfo->lhash2_mask; (*bucket)++, *skip = 0) {
+		struct inet_listen_hashbucket *ilb2 = &hinfo->lhash2[*bucket];
+		struct hlist_nulls_node *node;
+		struct sock *sk;
+		u32 n = 0;
+
+		spin_lock(&ilb2->lock);
+		sk_nulls_for_each(sk, node, &ilb2->nulls_head) {
+			if (!net_eq(sock_net(sk), net) || !want(sk))
+				continue;
+			if (n++ < *skip || !refcount_inc_not_zero(&sk->sk_refcnt))
+				continue;
+			spin_unlock(&ilb2->lock);
+			return sk;
+		}
+		spin_unlock(&ilb2->lock);
+	}
+	return NULL;
+}
+
+void tcpcrypt_free_saved_syn(struct sock *sk)
+{
+	tcp_saved_syn_free(tcp_sk(sk));
+}
+
+u32 tcpcrypt_skb_seq(const struct sk_buff *skb)
+{
+	return TCP_SKB_CB(skb)->seq;
+}
+
+struct sk_buff *tcpcrypt_skb_next(const struct sock *sk, const struct sk_buff *skb)
+{
+	return skb_queue_is_last(&sk->sk_receive_queue, skb) ?
+	       NULL : skb_queue_next(&sk->sk_receive_queue, skb);
+}
+
+struct tcphdr *tcpcrypt_tcp_hdr(const struct sk_buff *skb)
+{
+	return tcp_hdr(skb);
+}
+
+int tcpcrypt_skb_cow_head(struct sk_buff *skb, unsigned int headroom)
+{
+	return skb_cow_head(skb, headroom);
+}
+
+/*
+ * Puts @len bytes (a multiple of four) of TCP option behind the options of an
+ * outgoing segment, by moving the headers down into the headroom, which the
+ * caller made sure of with skb_cow_head(). With @ip_header the IP header is
+ * there already (netfilter); without, skb->data is the TCP header (queue_xmit).
+ */
+void tcpcrypt_push_tcp_option(struct sk_buff *skb, const u8 *option, unsigned int len,
+			      bool ip_header)
+{
+	unsigned int old_len = skb->len - skb_transport_offset(skb);
+	unsigned int head = skb_transport_offset(skb) + tcp_hdrlen(skb);
+	u16 old_word, new_word;
+	struct tcphdr *th;
+	u8 *data;
+
+	data = skb_push(skb, len);
+	memmove(data, data + len, head);
+	memcpy(data + head, option, len);
+	if (ip_header)
+		skb->network_header -= len;
+	skb->transport_header -= len;
+
+	th = tcp_hdr(skb);
+	old_word = ((__force u16 *)th)[6];
+	th->doff += len / 4;
+	new_word = ((__force u16 *)th)[6];
+
+	if (skb->ip_summed == CHECKSUM_PARTIAL) {
+		skb->csum_start -= len;
+	} else {
+		inet_proto_csum_replace2(&th->check, skb, (__force __be16)old_word,
+					 (__force __be16)new_word, false);
+		for (unsigned int i = 0; i < len; i += 2) {
+			__be16 word = (__force __be16)((u16)option[i] | (u16)option[i + 1] << 8);
+
+			/* Even offset, zero before: adding is all there is. */
+			inet_proto_csum_replace2(&th->check, skb, 0, word, false);
+		}
+	}
+	inet_proto_csum_replace2(&th->check, skb, htons(old_len), htons(old_len + len), true);
+
+	if (!ip_header)
+		return;
+	if (skb->protocol == htons(ETH_P_IPV6)) {
+		if (ipv6_hdr(skb)->payload_len)
+			be16_add_cpu(&ipv6_hdr(skb)->payload_len, len);
+	} else {
+		if (ip_hdr(skb)->tot_len)
+			be16_add_cpu(&ip_hdr(skb)->tot_len, len);
+		ip_send_check(ip_hdr(skb));
+	}
+}
+
+void tcpcrypt_kfree_skb(struct sk_buff *skb)
+{
+	kfree_skb(skb);
+}
+
+/*
+ * Whether an outgoing packet at LOCAL_OUT is TCP with a header that may be
+ * written to. Sets the transport header: it is set for what TCP sent.
+ */
+bool tcpcrypt_skb_is_tcp(const struct sk_buff *skb, u8 pf)
+{
+	if (pf == NFPROTO_IPV4)
+		return ip_hdr(skb)->protocol == IPPROTO_TCP &&
+		       skb_transport_header_was_set(skb);
+	return ipv6_hdr(skb)->nexthdr == IPPROTO_TCP && skb_transport_header_was_set(skb);
+}
+
+/* Payload bytes of an outgoing segment. */
+unsigned int tcpcrypt_tcp_payload(const struct sk_buff *skb)
+{
+	return skb->len - skb_transport_offset(skb) - tcp_hdrlen(skb);
+}
+
+size_t tcpcrypt_copy_from_iter(void *to, size_t len, struct iov_iter *from)
+{
+	return copy_from_iter(to, len, from);
+}
+
+size_t tcpcrypt_copy_to_iter(const void *from, size_t len, struct iov_iter *to)
+{
+	return copy_to_iter(from, len, to);
+}
+
+/* Whether iov_iter_extract_pages() can hand out pages for sendmsg, recvmsg. */
+bool tcpcrypt_iter_has_pages(const struct iov_iter *iter)
+{
+	return user_backed_iter(iter) || iov_iter_is_bvec(iter);
+}
+
+bool tcpcrypt_iter_pins(const struct iov_iter *iter)
+{
+	return iov_iter_extract_will_pin(iter);
+}
+
+void tcpcrypt_get_page(struct page *page)
+{
+	get_page(page);
+}
+
+void tcpcrypt_put_page(struct page *page)
+{
+	put_page(page);
+}
+
+void *tcpcrypt_page_address(struct page *page)
+{
+	return page_address(page);
+}

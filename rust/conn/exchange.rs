@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The key exchange (RFC 8548 section 3.3), driven by the workqueue: Init1 out, Init2 in, or the other way round.
+//!
+//! Previous: `negotiate.rs`. The messages and the key schedule are in `proto/handshake.rs`. Next: `tx.rs`, `rx.rs`.
+
+use kernel::{
+    prelude::*,
+    sync::atomic::Relaxed, //
+};
+
+use super::{
+    net_state,
+    stats::Counter,
+    tx,
+    Conn,
+    Inner,
+    Phase,
+    Session,
+    Step, //
+};
+use crate::{
+    crypto::{
+        aead::Cipher,
+        hmac::KernelHmac,
+        rng,
+        x25519::KeyPair, //
+    },
+    net::{
+        errno,
+        attach,
+        pages::FragPages,
+        registered::shared,
+        sock::LockedSock, //
+    },
+    proto::{
+        frame,
+        handshake::{
+            self,
+            AwaitInit1,
+            AwaitInit2,
+            Established, //
+        },
+        ids::{
+            Aead,
+            NONCE_LEN, //
+        },
+        init::{
+            self,
+            Kind, //
+        },
+        keys::{
+            Direction,
+            MasterKey,
+            NonceRandomizer, //
+        },
+    },
+};
+
+/// The key of one direction and generation.
+pub struct Key {
+    pub cipher: Cipher,
+    pub randomizer: NonceRandomizer,
+}
+
+impl Key {
+    /// ENOMEM. Process context.
+    pub fn derive(master: &MasterKey, aead: Aead, direction: Direction) -> Result<Self> {
+        let traffic = master.traffic::<KernelHmac>(aead, direction);
+        Ok(Self {
+            cipher: Cipher::new(aead, traffic.key())?,
+            randomizer: traffic.into_randomizer(),
+        })
+    }
+}
+
+/// Why an exchange did not go on.
+enum Stop {
+    /// More has to come from the peer, or there must be room in the send buffer.
+    Wait,
+    /// The peer broke the protocol, or memory is short.
+    Fail(Error),
+}
+
+impl From<handshake::Error> for Stop {
+    fn from(error: handshake::Error) -> Self {
+        pr_debug!("key exchange failed: {:?}\n", error);
+        Stop::Fail(errno::proto())
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        if error == EAGAIN {
+            Stop::Wait
+        } else {
+            Stop::Fail(error)
+        }
+    }
+}
+
+impl From<kernel::alloc::AllocError> for Stop {
+    fn from(_: kernel::alloc::AllocError) -> Self {
+        Stop::Fail(ENOMEM)
+    }
+}
+
+/// Goes on with the exchange as far as possible. Process context, the socket owned; there is a `struct socket`.
+pub fn advance(conn: &Conn, sk: &mut LockedSock<'_>) {
+    while conn.phase() == Phase::Exchange {
+        let result = match conn.inner.borrow(sk) {
+            Ok(mut inner) => step(conn, sk, &mut inner),
+            Err(error) => Err(Stop::Fail(error)),
+        };
+        match result {
+            Ok(()) => {}
+            Err(Stop::Wait) => {
+                if let Some(error) = lost(sk) {
+                    net_state(sk.sk()).count(Counter::HandshakeFailed);
+                    conn.fail(sk, error);
+                }
+                return;
+            }
+            Err(Stop::Fail(error)) => {
+                net_state(sk.sk()).count(Counter::HandshakeFailed);
+                conn.fail(sk, error);
+                return;
+            }
+        }
+    }
+}
+
+/// Why nothing will come any more, if so.
+fn lost(sk: &LockedSock<'_>) -> Option<Error> {
+    if let Err(error) = sk.take_error() {
+        return Some(error);
+    }
+    sk.is_finished().then_some(errno::connaborted())
+}
+
+/// One step. Ok: there may be another one.
+fn step(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner) -> Result<(), Stop> {
+    tx::push_pending(conn, sk, inner)?;
+    match core::mem::replace(&mut inner.step, Step::None) {
+        Step::SendInit1 => send_init1(conn, sk, inner),
+        Step::AwaitInit2(state) => match read_message(conn, sk, inner, Kind::Init2)? {
+            Some(init2) => {
+                let (state, keys) = KBox::into_inner(state);
+                let state = state.on_init2(&init2)?;
+                let established = agree(state, keys, &init2)?;
+                begin(conn, sk, inner, established)
+            }
+            None => {
+                inner.step = Step::AwaitInit2(state);
+                Err(Stop::Wait)
+            }
+        },
+        Step::AwaitInit1 => match read_message(conn, sk, inner, Kind::Init1)? {
+            Some(init1) => answer_init1(conn, sk, inner, &init1),
+            None => {
+                inner.step = Step::AwaitInit1;
+                Err(Stop::Wait)
+            }
+        },
+        Step::None | Step::Offered(_) => Err(Stop::Fail(errno::proto())),
+    }
+}
+
+fn nonce() -> [u8; NONCE_LEN] {
+    let mut nonce = [0; NONCE_LEN];
+    rng::fill(&mut nonce);
+    nonce
+}
+
+fn key_pair() -> Result<KeyPair> {
+    match shared() {
+        Some(shared) => shared.pool.take_or_generate(),
+        None => KeyPair::generate(),
+    }
+}
+
+/// Host A begins.
+fn send_init1(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner) -> Result<(), Stop> {
+    let negotiated = inner.negotiated.as_ref().ok_or(errno::proto())?;
+    let keys = key_pair()?;
+    let offer = net_state(sk.sk()).aconf();
+    let (state, init1) = AwaitInit2::start(negotiated, offer, &nonce(), keys.public());
+    let boxed = KBox::new((state, keys), GFP_KERNEL)?;
+    queue_message(conn, sk, inner, init1.as_bytes())?;
+    inner.step = Step::AwaitInit2(boxed);
+    Ok(())
+}
+
+/// Host B answers.
+fn answer_init1(
+    conn: &Conn,
+    sk: &LockedSock<'_>,
+    inner: &mut Inner,
+    init1: &[u8],
+) -> Result<(), Stop> {
+    let negotiated = inner.negotiated.as_ref().ok_or(errno::proto())?;
+    let keys = key_pair()?;
+    let prefer = net_state(sk.sk()).bconf();
+    let state = AwaitInit1::new(negotiated, prefer);
+    let (state, init2) = state.on_init1(init1, &nonce(), keys.public())?;
+    // The peer's key is judged before anything is answered.
+    let established = agree(state, keys, init1)?;
+    queue_message(conn, sk, inner, init2.as_bytes())?;
+    begin(conn, sk, inner, established)
+}
+
+fn agree(
+    state: handshake::AwaitSecret,
+    keys: KeyPair,
+    received: &[u8],
+) -> Result<Established, Stop> {
+    let shared = keys
+        .agree(state.peer_public())
+        .map_err(|_| handshake::Error::BadKey)?;
+    Ok(state.finish::<KernelHmac>(received, &shared)?)
+}
+
+/// Makes `message` the next that is given to TCP.
+fn queue_message(
+    conn: &Conn,
+    sk: &LockedSock<'_>,
+    inner: &mut Inner,
+    message: &[u8],
+) -> Result {
+    let mut pages = FragPages::new(sk, message.len())?;
+    pages.write(0, message);
+    tx::queue(conn, sk, inner, pages);
+    // What does not fit now goes out when there is room.
+    match tx::push_pending(conn, sk, inner) {
+        Err(error) if error != EAGAIN => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Takes a whole message of the peer's out of the receive queue, if it is there.
+fn read_message(
+    conn: &Conn,
+    sk: &LockedSock<'_>,
+    inner: &mut Inner,
+    kind: Kind,
+) -> Result<Option<KVec<u8>>, Stop> {
+    let queued = sk.queued();
+    let mut prefix = [0; 8];
+    let have = prefix.len().min(queued as usize);
+    let start = prefix.get_mut(..have).ok_or(EINVAL)?;
+    sk.as_bh().peek(0, start)?;
+    let need = init::message_len(kind, start)?.unwrap_or(have + 1);
+    conn.need.store(need as u32, Relaxed);
+    if (queued as usize) < need || have < prefix.len() {
+        return Ok(None);
+    }
+    let mut message = KVec::from_elem(0, need, GFP_KERNEL)?;
+    sk.as_bh().peek(0, &mut message)?;
+    sk.consume(need as u32);
+    inner.rx_offset += need as u64;
+    Ok(Some(message))
+}
+
+/// The keys are there.
+fn begin(
+    conn: &Conn,
+    sk: &LockedSock<'_>,
+    inner: &mut Inner,
+    established: Established,
+) -> Result<(), Stop> {
+    let Established {
+        session_id,
+        aead,
+        role,
+        secret: _,
+        master,
+    } = established;
+    inner.tx.key = Some(Key::derive(&master, aead, role.tx_direction())?);
+    inner.rx.key = Some(Key::derive(&master, aead, role.rx_direction())?);
+    inner.master = Some((master, role));
+    inner.established = Some(KBox::new(
+        Session {
+            id: session_id,
+            aead,
+        },
+        GFP_KERNEL,
+    )?);
+    conn.need.store(frame::HEADER_LEN as u32, Relaxed);
+    conn.set_phase(Phase::Encrypted);
+    net_state(sk.sk()).count(Counter::Established);
+    // Early data leave before anybody who is woken can write more.
+    match tx::flush(conn, sk, inner) {
+        Err(error) if error != EAGAIN => return Err(Stop::Fail(error)),
+        _ => {}
+    }
+    let sk = sk.as_bh();
+    attach::wake_writers(conn, &sk);
+    attach::wake_readers(conn, &sk);
+    Ok(())
+}
+
+/// Both keys of the next generation (RFC 8548 section 3.8), because the peer uses them from its next frame on. The
+/// frame that tells the peer so goes out as soon as there is room.
+pub fn next_generation(inner: &mut Inner) -> Result {
+    let aead = inner.established.as_ref().ok_or(errno::proto())?.aead;
+    let (master, role) = inner.master.take().ok_or(errno::proto())?;
+    let master = master.next::<KernelHmac>();
+    inner.rx.key = Some(Key::derive(&master, aead, role.rx_direction())?);
+    inner.tx.key = Some(Key::derive(&master, aead, role.tx_direction())?);
+    inner.tx.rekey = true;
+    inner.master = Some((master, role));
+    Ok(())
+}

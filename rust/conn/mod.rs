@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One TCP connection under tcpcrypt: what happens at each call of an application and at each event of TCP.
+//!
+//! A connection goes through these phases, and nowhere else:
+//!
+//! ```text
+//!   Idle ──SYN──▶ Negotiating ──ENO succeeds──▶ Exchange ──keys──▶ Encrypted
+//!                      │                           │                  │
+//!                      ▼                           ▼                  ▼
+//!            plain TCP (detached)                Failed ◀─────────────┘
+//! ```
+//!
+//! A passive opener begins at Exchange: there is no connection before the third segment of the handshake.
+//!
+//! - `negotiate.rs`: TCP-ENO, from the SYN to the decision.
+//! - `exchange.rs`: Init1, Init2 and the keys, in a workqueue.
+//! - `tx.rs`, `rx.rs`: sendmsg() and recvmsg().
+//! - `close.rs`: shutdown(), close(), and what lives on after it.
+//! - `sockopt.rs`: options and inet_diag.
+//!
+//! The phase and a few numbers are atomics, for callbacks that are called within functions that hold the rest; the rest
+//! is [`Inner`], behind the socket lock.
+
+pub mod close;
+pub mod events;
+pub mod exchange;
+pub mod negotiate;
+pub mod rx;
+pub mod settings;
+pub mod sockopt;
+pub mod stats;
+pub mod tx;
+
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    },
+};
+
+use crate::{
+    net::{
+        attach::{
+            Attachment,
+            LiteSocket, //
+        },
+        pernet::NetState,
+        sock::{
+            BhSock,
+            LockedSock,
+            Sk,
+            SockCell, //
+        },
+    },
+    proto::{
+        eno::{
+            Negotiated,
+            Offered, //
+        },
+        handshake::AwaitInit2,
+        ids::{
+            Aead,
+            Role,
+            SESSION_ID_LEN, //
+        },
+        keys::MasterKey,
+    },
+};
+
+/// Where a connection is. The values are those of TCP_CRYPT_STATE_* in the ABI.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// Attached by the application, not opened.
+    Idle = 0,
+    /// The SYN is out or about to be.
+    Negotiating = 1,
+    /// ENO succeeded; no plaintext may leave any more, and there are no keys yet.
+    Exchange = 2,
+    /// The keys are there.
+    Encrypted = 3,
+    /// Aborted. Every call returns the error.
+    Failed = 4,
+}
+
+/// A connection.
+#[pin_data]
+pub struct Conn {
+    #[pin]
+    attachment: Attachment,
+    phase: Atomic<u32>,
+    /// The error of the phase Failed, as a positive errno.
+    error: Atomic<i32>,
+    /// What TCP_ENO_ENABLED says: -1, 0, 1.
+    enabled: Atomic<i32>,
+    /// Whether a SYN with our option left.
+    offered: Atomic<bool>,
+    /// The sequence number behind the last byte that may leave: the end of what is sealed, or of an Init message.
+    sealed_end: Atomic<u32>,
+    /// Unread bytes in TCP's queue with which there is something to do: a whole frame, a header or an Init message.
+    need: Atomic<u32>,
+    /// Bits of [`Pending`]: what waits for room in the send buffer, or was asked for.
+    pending: Atomic<u32>,
+    /// `snd_una` and `rcv_nxt` when the SYN-ACK was accepted.
+    una: Atomic<u32>,
+    nxt: Atomic<u32>,
+    inner: SockCell<Inner>,
+}
+
+/// Bits of `Conn::pending`.
+#[derive(Clone, Copy)]
+pub enum Pending {
+    /// Something is ready to be given to TCP: early data, the rest of a frame, an Init message, the end.
+    Output = 1,
+    /// Decrypted bytes are there to be read.
+    Plain = 2,
+    /// The authenticated end was read from the peer.
+    End = 4,
+    /// close() was called; the connection lives on without an application.
+    Closed = 8,
+    /// The kernel waits for room to drain a frame that is larger than the receive buffer.
+    Drain = 16,
+}
+
+/// What the socket lock protects.
+pub struct Inner {
+    /// What was negotiated; there from the phase Exchange on.
+    negotiated: Option<KBox<Negotiated>>,
+    step: Step,
+    /// The ends of the stream, there from the phase Encrypted on.
+    established: Option<KBox<Session>>,
+    /// The master key of the current generation, and our role.
+    master: Option<(MasterKey, Role)>,
+    /// Plaintext that was written before there were keys, and how much of it is sealed.
+    early: KVVec<u8>,
+    early_sealed: usize,
+    /// Offset of the next byte in the peer's TCP stream, and in ours (RFC 8548 section 3.6).
+    rx_offset: u64,
+    tx_offset: u64,
+    tx: tx::Tx,
+    rx: rx::Rx,
+    close: close::Closing,
+    /// The stand-in for the `struct socket`, after close().
+    lite: Option<LiteSocket>,
+}
+
+/// How far the key exchange is.
+pub enum Step {
+    /// Before it, and after it.
+    None,
+    /// Active opener: the offer in the SYN.
+    Offered(Offered),
+    /// Host A: Init1 is to be sent.
+    SendInit1,
+    /// Host A: Init1 was sent.
+    AwaitInit2(KBox<(AwaitInit2, crate::crypto::x25519::KeyPair)>),
+    /// Host B.
+    AwaitInit1,
+}
+
+/// What is known of a connection with keys.
+pub struct Session {
+    id: [u8; SESSION_ID_LEN],
+    aead: Aead,
+}
+
+impl Conn {
+    /// A connection that is to be attached. ENOMEM. Context: as `flags`.
+    fn new(
+        explicit: bool,
+        enabled: i32,
+        phase: Phase,
+        negotiated: Option<KBox<Negotiated>>,
+        step: Step,
+        flags: kernel::alloc::Flags,
+    ) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                attachment <- Attachment::new::<Conn>(explicit),
+                phase: Atomic::new(phase as u32),
+                error: Atomic::new(0),
+                enabled: Atomic::new(enabled),
+                offered: Atomic::new(false),
+                sealed_end: Atomic::new(0),
+                need: Atomic::new(0),
+                pending: Atomic::new(0),
+                una: Atomic::new(0),
+                nxt: Atomic::new(0),
+                inner: SockCell::new(Inner {
+                    negotiated,
+                    step,
+                    established: None,
+                    master: None,
+                    early: KVVec::new(),
+                    early_sealed: 0,
+                    rx_offset: 0,
+                    tx_offset: 0,
+                    tx: tx::Tx::new(),
+                    rx: rx::Rx::new(),
+                    close: close::Closing::Open,
+                    lite: None,
+                }),
+            }),
+            flags,
+        )
+    }
+
+    /// Where the connection is. Any context; stable under the socket lock.
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Relaxed) {
+            0 => Phase::Idle,
+            1 => Phase::Negotiating,
+            2 => Phase::Exchange,
+            3 => Phase::Encrypted,
+            _ => Phase::Failed,
+        }
+    }
+
+    fn set_phase(&self, phase: Phase) {
+        self.phase.store(phase as u32, Relaxed);
+    }
+
+    /// Whether a bit of `pending` is set.
+    fn is(&self, what: Pending) -> bool {
+        self.pending.load(Relaxed) & what as u32 != 0
+    }
+
+    /// Sets or clears a bit of `pending`. The socket locked.
+    fn set(&self, what: Pending, on: bool) {
+        let old = self.pending.load(Relaxed);
+        let new = if on {
+            old | what as u32
+        } else {
+            old & !(what as u32)
+        };
+        if new != old {
+            self.pending.store(new, Relaxed);
+        }
+    }
+
+    /// The sticky error, in the phase Failed.
+    fn failure(&self) -> Result {
+        if self.phase() == Phase::Failed {
+            return Err(Error::from_errno(-self.error.load(Relaxed)));
+        }
+        Ok(())
+    }
+
+    /// Ends the connection with `error`: wipes the keys, resets the peer, and wakes everybody. Returns the error. Drops
+    /// the lock meanwhile. Process context.
+    fn fail(&self, sk: &mut LockedSock<'_>, error: Error) -> Error {
+        if self.failure().is_err() {
+            return Error::from_errno(-self.error.load(Relaxed));
+        }
+        self.error.store(-error.to_errno(), Relaxed);
+        if self.phase() == Phase::Encrypted {
+            net_state(sk.sk()).uncount(stats::Counter::Established);
+        }
+        self.set_phase(Phase::Failed);
+        self.set(Pending::Output, false);
+        if let Ok(mut inner) = self.inner.borrow(sk) {
+            inner.wipe();
+        }
+        sk.abort(error);
+        // TCP's own reset leaves ECONNRESET and the like where there was no connection any more.
+        sk.set_error(error);
+        error
+    }
+}
+
+impl Inner {
+    /// Drops keys and data.
+    fn wipe(&mut self) {
+        self.step = Step::None;
+        self.master = None;
+        self.early = KVVec::new();
+        self.early_sealed = 0;
+        self.tx = tx::Tx::new();
+        self.rx = rx::Rx::new();
+    }
+}
+
+/// The settings and counters of the socket's namespace.
+fn net_state(sk: Sk<'_>) -> &NetState {
+    sk.net_state()
+}
+
+/// The same, for callbacks.
+fn count(sk: &BhSock<'_>, counter: stats::Counter) {
+    sk.sk().net_state().count(counter);
+}

@@ -1,0 +1,521 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! sendmsg(): from the caller's bytes to frames in TCP's send queue.
+//!
+//! A frame is sealed straight from the caller's pages into the pages that TCP sends; small ones are copied there and
+//! sealed in place. One frame at a time may be half in TCP: it is `pending`, and everything waits behind it, so that
+//! frames leave whole and in order. A frame that was sealed counts as sent for the caller.
+//!
+//! Per frame: two or three small allocations for each call, one of pages; no lock but the socket's.
+//!
+//! Previous: `exchange.rs`, `net/adapters.rs`. Frames are in `proto/frame.rs`. Next: `net/wire.rs`, which checks that
+//! nothing else leaves.
+
+use kernel::{
+    alloc::flags::GFP_KERNEL_ACCOUNT,
+    prelude::*,
+    sync::{
+        atomic::Relaxed,
+        ArcBorrow, //
+    },
+};
+
+use super::{
+    exchange::Key,
+    net_state,
+    stats::Counter,
+    Conn,
+    Inner,
+    Pending,
+    Phase, //
+};
+use crate::{
+    bindings,
+    net::{
+        errno,
+        adapters,
+        attach,
+        endpoint::Answer,
+        pages::{
+            FragPages,
+            Msg, //
+        },
+        sealing::{
+            Workspace,
+            LEAD, //
+        },
+        sock::{
+            LockedSock,
+            Timeout, //
+        },
+    },
+    proto::frame::{
+        Header,
+        FLAG_FINP,
+        TAG_LEN, //
+    },
+};
+
+/// Most plaintext in a frame that we send. As TLS's: a reader with a buffer of that size gets it without a copy.
+const MAX_CHUNK: usize = 16384;
+/// Least, where there is as much: below that the overhead shows.
+const MIN_CHUNK: usize = 4096;
+/// From this size on pinning the caller's pages is cheaper than copying.
+const MIN_IN_PLACE: usize = 2048;
+/// Least room for data that are written before there are keys.
+const MIN_EARLY: usize = 16384;
+
+/// The sending half.
+pub struct Tx {
+    pub key: Option<Key>,
+    /// The next frame is the first under its key.
+    pub rekey: bool,
+    /// Plaintext bytes in all frames so far.
+    plain: u64,
+    pending: Option<FragPages>,
+    end: End,
+}
+
+/// How far the end of our stream is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Open,
+    /// The application sends no more: FINp is to be sent behind what it wrote.
+    Wanted,
+    /// The frame with FINp is sealed: TCP's FIN goes behind it.
+    Sealed,
+    /// TCP has its FIN.
+    Sent,
+}
+
+impl Tx {
+    pub const fn new() -> Self {
+        Self {
+            key: None,
+            rekey: false,
+            plain: 0,
+            pending: None,
+            end: End::Open,
+        }
+    }
+
+    /// Whether the application said that it sends no more.
+    pub fn is_ended(&self) -> bool {
+        self.end != End::Open
+    }
+
+    /// Whether everything, the end included, was given to TCP.
+    pub fn is_done(&self) -> bool {
+        self.end == End::Sent
+    }
+}
+
+/// Makes `pages` the next bytes of our TCP stream. Nothing else must be pending.
+pub fn queue(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner, pages: FragPages) {
+    let len = pages.len();
+    inner.tx_offset += len as u64;
+    conn.sealed_end
+        .store(sk.write_seq().wrapping_add(len as u32), Relaxed);
+    inner.tx.pending = Some(pages);
+}
+
+/// Gives TCP the rest of what is pending. EAGAIN if there is no room; somebody is called when there is.
+pub fn push_pending(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner) -> Result {
+    push(conn, sk, inner, 0)
+}
+
+fn push(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner, flags: u32) -> Result {
+    let Some(pages) = inner.tx.pending.as_mut() else {
+        return Ok(());
+    };
+    let urgent = conn.phase() == Phase::Exchange || inner.tx.end == End::Sealed;
+    let give = |pages: &mut FragPages| {
+        if urgent {
+            // Init messages and the end don't wait for company (RFC 8548 section 3.3: PSH on the last byte).
+            sk.uncorked(|| pages.push(sk, 0))
+        } else {
+            pages.push(sk, flags | bindings::MSG_NOSIGNAL)
+        }
+    };
+    let result = if sk.is_send_shutdown() && inner.tx.end != End::Open {
+        sk.send_open(|| give(pages))
+    } else {
+        give(pages)
+    };
+    match result {
+        Ok(()) => {
+            inner.tx.pending = None;
+            Ok(())
+        }
+        Err(error) => {
+            if error == EAGAIN {
+                conn.set(Pending::Output, true);
+                sk.want_space();
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Gives TCP everything that is ready: what is pending, early data, an answer to a rekey, the end. EAGAIN if there is no
+/// room. Phase Encrypted.
+pub fn flush(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner) -> Result {
+    if inner.tx.pending.is_none() && !inner.has_output() {
+        return Ok(());
+    }
+    let mut scratch = None;
+    loop {
+        push_pending(conn, sk, inner)?;
+        if inner.early_sealed < inner.early.len() {
+            if !sk.has_memory() {
+                conn.set(Pending::Output, true);
+                sk.want_space();
+                return Err(EAGAIN);
+            }
+            seal_early(conn, sk, inner, &mut scratch)?;
+            continue;
+        }
+        if !inner.early.is_empty() {
+            inner.early = KVVec::new();
+            inner.early_sealed = 0;
+        }
+        match inner.tx.end {
+            End::Wanted => {
+                seal_bytes(conn, sk, inner, &mut scratch, &[], FLAG_FINP)?;
+                inner.tx.end = End::Sealed;
+            }
+            End::Sealed => {
+                inner.tx.end = End::Sent;
+                adapters::send_fin(sk);
+            }
+            // RFC 8548 section 3.8: at once, unless a FIN was sent.
+            End::Open if inner.tx.rekey => {
+                seal_bytes(conn, sk, inner, &mut scratch, &[], 0)?;
+            }
+            End::Open | End::Sent => break,
+        }
+    }
+    conn.set(Pending::Output, false);
+    Ok(())
+}
+
+impl Inner {
+    /// Whether [`flush`] has something to do beside what is pending.
+    fn has_output(&self) -> bool {
+        !self.early.is_empty()
+            || self.tx.rekey && self.tx.end == End::Open
+            || matches!(self.tx.end, End::Wanted | End::Sealed)
+    }
+
+    /// Bytes that the application wrote and that are not sealed.
+    pub fn early_left(&self) -> usize {
+        self.early.len() - self.early_sealed
+    }
+}
+
+/// Notes that the application sends no more.
+pub fn end(inner: &mut Inner) {
+    if inner.tx.end == End::Open {
+        inner.tx.end = End::Wanted;
+    }
+}
+
+/// The nonce of the frame that begins now.
+fn nonce(inner: &Inner, key: &Key) -> [u8; 12] {
+    key.randomizer.nonce(inner.tx_offset)
+}
+
+/// The header and flags of a frame with `len` bytes of data.
+fn lead(len: usize, rekey: bool, flags: u8) -> Result<[u8; LEAD]> {
+    let [control, high, low] = Header::for_data(len, rekey).ok_or(EINVAL)?.to_bytes();
+    Ok([control, high, low, flags])
+}
+
+/// Seals `bytes`, which are the kernel's, as a frame that is pending then.
+fn seal_bytes(
+    conn: &Conn,
+    sk: &LockedSock<'_>,
+    inner: &mut Inner,
+    scratch: &mut Option<Workspace>,
+    bytes: &[u8],
+    flags: u8,
+) -> Result {
+    let mut pages = FragPages::new(sk, LEAD + bytes.len() + TAG_LEN)?;
+    pages.write(0, &lead(bytes.len(), inner.tx.rekey, flags)?);
+    pages.write(LEAD, bytes);
+    seal_in_place(conn, sk, inner, scratch, pages)
+}
+
+/// Seals the next chunk of the early data.
+fn seal_early(
+    conn: &Conn,
+    sk: &LockedSock<'_>,
+    inner: &mut Inner,
+    scratch: &mut Option<Workspace>,
+) -> Result {
+    let early = core::mem::replace(&mut inner.early, KVVec::new());
+    let rest = early.get(inner.early_sealed..).unwrap_or(&[]);
+    let now = rest.get(..chunk(sk, rest.len())).unwrap_or(rest);
+    let result = seal_bytes(conn, sk, inner, scratch, now, 0);
+    let len = now.len();
+    inner.early = early;
+    result?;
+    inner.early_sealed += len;
+    Ok(())
+}
+
+/// Seals a frame whose plaintext is in `pages` already.
+fn seal_in_place(
+    conn: &Conn,
+    sk: &LockedSock<'_>,
+    inner: &mut Inner,
+    scratch: &mut Option<Workspace>,
+    mut pages: FragPages,
+) -> Result {
+    let key = inner.tx.key.as_ref().ok_or(errno::proto())?;
+    let nonce = nonce(inner, key);
+    Workspace::get(scratch, &key.cipher)?.seal_in_place(&key.cipher, &mut pages, &nonce)?;
+    sealed(conn, sk, inner, pages);
+    Ok(())
+}
+
+/// A frame is sealed in `pages`.
+fn sealed(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner, pages: FragPages) {
+    let data = pages.len() - LEAD - TAG_LEN;
+    inner.tx.rekey = false;
+    inner.tx.plain += data as u64;
+    queue(conn, sk, inner, pages);
+    let state = net_state(sk.sk());
+    state.count(Counter::FramesTx);
+    state.add(Counter::BytesTx, data as u64);
+}
+
+/// How many of `len` bytes go into the next frame: what congestion control lets out at once, so that frames are small
+/// where latency counts and grow with the throughput.
+fn chunk(sk: &LockedSock<'_>, len: usize) -> usize {
+    let window = sk.congestion_window() / MIN_CHUNK * MIN_CHUNK;
+    len.min(window.clamp(MIN_CHUNK, MAX_CHUNK))
+}
+
+/// Seals the next `len` bytes of the caller as a frame that is pending then; returns how many it took.
+fn seal_from(
+    conn: &Conn,
+    sk: &LockedSock<'_>,
+    inner: &mut Inner,
+    scratch: &mut Option<Workspace>,
+    msg: &mut Msg<'_>,
+    len: usize,
+) -> Result<usize> {
+    let mut pages = FragPages::new(sk, LEAD + len + TAG_LEN)?;
+    if len < MIN_IN_PLACE || !msg.has_pages() {
+        pages.write(0, &lead(len, inner.tx.rekey, 0)?);
+        pages.fill_from(msg, LEAD, len)?;
+        seal_in_place(conn, sk, inner, scratch, pages)?;
+        return Ok(len);
+    }
+
+    let key = inner.tx.key.as_ref().ok_or(errno::proto())?;
+    let nonce = nonce(inner, key);
+    let rekey = inner.tx.rekey;
+    let taken = Workspace::get(scratch, &key.cipher)?.seal_from(
+        &key.cipher,
+        &mut pages,
+        msg,
+        len,
+        &nonce,
+        |len| lead(len, rekey, 0),
+    )?;
+    sealed(conn, sk, inner, pages);
+    Ok(taken)
+}
+
+/// sendmsg().
+pub fn send(
+    this: ArcBorrow<'_, Conn>,
+    sk: &mut LockedSock<'_>,
+    msg: &mut Msg<'_>,
+) -> Answer<Result<usize>> {
+    let flags = msg.flags();
+    let mut timeout = sk.snd_timeout(flags & bindings::MSG_DONTWAIT != 0);
+    if this.phase() == Phase::Idle {
+        return Answer::Plain;
+    }
+    while this.phase() == Phase::Negotiating {
+        if flags & bindings::MSG_FASTOPEN != 0 {
+            // As TCP, for a socket that is connecting already.
+            return Answer::Plain;
+        }
+        if let Err(error) = sk.wait_connect(&mut timeout) {
+            return Answer::Done(Err(sk.stream_error(flags, error)));
+        }
+        if !attach::is_attached(&*this, sk) {
+            return Answer::Plain;
+        }
+    }
+    if flags & bindings::MSG_OOB != 0 {
+        return Answer::Done(Err(errno::opnotsupp()));
+    }
+    let size = msg.left();
+    let mut sent = 0;
+    let result = send_all(&this, sk, msg, flags, &mut timeout, &mut sent);
+    if flags & bindings::MSG_ZEROCOPY != 0 && sent > 0 {
+        sk.complete_zerocopy(msg, sent);
+    }
+    Answer::Done(match result {
+        Ok(()) => Ok(size),
+        Err(_) if sent > 0 => Ok(sent),
+        Err(error) => Err(error),
+    })
+}
+
+fn send_all(
+    conn: &Conn,
+    sk: &mut LockedSock<'_>,
+    msg: &mut Msg<'_>,
+    flags: u32,
+    timeout: &mut Timeout,
+    sent: &mut usize,
+) -> Result {
+    let mut scratch = None;
+    // Whether TCP holds back what the caller did not ask it to.
+    let mut held_back = false;
+    let result = loop {
+        if msg.left() == 0 {
+            break Ok(());
+        }
+        let step = send_some(conn, sk, msg, flags, &mut scratch, &mut held_back);
+        let error = match step {
+            Ok(n) => {
+                *sent += n;
+                continue;
+            }
+            Err(error) => error,
+        };
+        if error != EAGAIN {
+            break Err(error);
+        }
+        if held_back {
+            sk.push_held_back();
+            held_back = false;
+        }
+        if timeout.is_over() {
+            break Err(EAGAIN);
+        }
+        let waited = if conn.phase() == Phase::Exchange {
+            sk.wait(timeout)
+        } else if sk.has_memory() {
+            Ok(())
+        } else {
+            sk.wait_memory(timeout)
+        };
+        if let Err(error) = waited {
+            break Err(error);
+        }
+    };
+    if held_back {
+        sk.push_held_back();
+    }
+    match result {
+        Ok(()) => Ok(()),
+        Err(error) if conn.phase() == Phase::Failed || error == EAGAIN || error == EFAULT => {
+            Err(error)
+        }
+        Err(error) => Err(sk.stream_error(
+            if *sent > 0 {
+                flags | bindings::MSG_NOSIGNAL
+            } else {
+                flags
+            },
+            error,
+        )),
+    }
+}
+
+/// Takes the next bytes of the caller: into a frame, or into the early data. EAGAIN if there is no room.
+fn send_some(
+    conn: &Conn,
+    sk: &mut LockedSock<'_>,
+    msg: &mut Msg<'_>,
+    flags: u32,
+    scratch: &mut Option<Workspace>,
+    held_back: &mut bool,
+) -> Result<usize> {
+    conn.failure()?;
+    if sk.is_send_shutdown() || sk.has_error() {
+        return Err(EPIPE);
+    }
+    let mut inner = conn.inner.borrow(sk)?;
+    let inner = &mut *inner;
+    if inner.tx.is_ended() {
+        return Err(EPIPE);
+    }
+    if conn.phase() == Phase::Exchange {
+        return write_early(sk, inner, msg);
+    }
+    flush(conn, sk, inner)?;
+    if !sk.has_memory() {
+        sk.want_space();
+        return Err(EAGAIN);
+    }
+    let len = chunk(sk, msg.left());
+    let taken = seal_from(conn, sk, inner, scratch, msg, len)?;
+    let more = msg.left() > 0;
+    *held_back = more && flags & bindings::MSG_MORE == 0;
+    let flags = if more {
+        flags | bindings::MSG_MORE
+    } else {
+        flags
+    };
+    match push(conn, sk, inner, flags) {
+        // The rest of the frame goes out when there is room; for the caller it is sent.
+        Err(error) if error != EAGAIN => Err(error),
+        _ => Ok(taken),
+    }
+}
+
+/// How much may be written before there are keys.
+pub fn early_limit(sk: crate::net::sock::Sk<'_>) -> usize {
+    (sk.sndbuf() / 2).max(MIN_EARLY)
+}
+
+fn write_early(sk: &LockedSock<'_>, inner: &mut Inner, msg: &mut Msg<'_>) -> Result<usize> {
+    let room = early_limit(sk.sk()).saturating_sub(inner.early.len());
+    let len = msg.left().min(room);
+    if len == 0 {
+        sk.want_space();
+        return Err(EAGAIN);
+    }
+    let at = inner.early.len();
+    inner.early.resize(at + len, 0, GFP_KERNEL_ACCOUNT)?;
+    let to = inner.early.get_mut(at..).ok_or(EINVAL)?;
+    if let Err(error) = msg.copy_from(to) {
+        inner.early.truncate(at);
+        return Err(error);
+    }
+    Ok(len)
+}
+
+/// Whether more may be written before there are keys.
+pub fn has_early_room(conn: &Conn, sk: &LockedSock<'_>) -> bool {
+    conn.inner
+        .borrow(sk)
+        .is_ok_and(|inner| inner.early.len() < early_limit(sk.sk()))
+}
+
+/// How many plaintext bytes the peer did not acknowledge, if `queued` bytes of our TCP stream were not.
+///
+/// TCP knows bytes of frames only: those are counted without the mean overhead of this connection's frames, so that the
+/// answer is exact when everything was acknowledged, or nothing, and close between.
+pub fn unsent_bytes(conn: &Conn, sk: &LockedSock<'_>, queued: usize) -> usize {
+    let Ok(inner) = conn.inner.borrow(sk) else {
+        return queued;
+    };
+    let unsent = inner.tx.pending.as_ref().map_or(0, FragPages::unsent);
+    let sealed = queued + unsent;
+    let plain = if inner.tx_offset == 0 {
+        0
+    } else {
+        (sealed as u64 * inner.tx.plain).div_ceil(inner.tx_offset) as usize
+    };
+    plain + inner.early_left()
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a protocol above TCP is for this layer: the [`Endpoint`] of one socket, and what it is asked.
+//!
+//! The rest of `net/` turns the kernel's callbacks into calls of this trait. Each function says in which context it is
+//! called; those with a [`BhSock`] must not sleep.
+
+use kernel::{
+    prelude::*,
+    sync::{
+        Arc,
+        ArcBorrow, //
+    },
+    workqueue::Queue,
+};
+
+use super::{
+    attach::Attachment,
+    options::{
+        OptionReader,
+        OptionWriter, //
+    },
+    pages::Msg,
+    sock::{
+        BhSock,
+        LockedSock,
+        Sk, //
+    },
+};
+
+/// A TCP option of one 32-bit word, padding included.
+pub type OptionWord = [u8; 4];
+
+/// A segment that is about to leave.
+pub struct Outgoing {
+    /// The SYN flag.
+    pub syn: bool,
+    /// The ACK flag.
+    pub ack: bool,
+    /// Sequence number of its first byte.
+    pub seq: u32,
+    /// Bytes of payload.
+    pub payload: u32,
+    /// Whether another option word fits the TCP header.
+    pub has_room: bool,
+}
+
+/// What becomes of an outgoing segment.
+pub enum Xmit {
+    /// It leaves as it is.
+    Pass,
+    /// It leaves with another option.
+    AddOption(OptionWord),
+    /// It does not leave.
+    Drop,
+}
+
+/// What a listener does with the segment that ends a handshake.
+pub enum Admission<T> {
+    /// An ordinary child.
+    Plain,
+    /// A child to which this endpoint is attached.
+    Attach(Arc<T>),
+    /// None now: the peer will send the segment again.
+    Later,
+}
+
+/// What a call on an attached socket came to.
+pub enum Answer<R> {
+    /// The result.
+    Done(R),
+    /// The endpoint is gone, or has no part in this: plain TCP answers.
+    Plain,
+}
+
+/// What close() does.
+pub enum Close {
+    /// TCP closes now.
+    Now,
+    /// The endpoint keeps the socket, and the reference that close() had, until [`Attachment::finish_close`].
+    Later,
+}
+
+/// One socket's part of the protocol. Attached to the socket, which holds a reference.
+pub trait Endpoint: Send + Sync + Sized + 'static {
+    /// The name for TCP_ULP, at most 15 bytes.
+    const NAME: &'static str;
+
+    /// The part that this layer keeps.
+    fn attachment(&self) -> &Attachment;
+
+    /// Whether the endpoint stays attached as long as its socket's file is open, so that the socket keeps the module
+    /// loaded. Any context.
+    fn is_settled(&self) -> bool;
+
+    /// The queue on which [`Endpoint::work`] runs.
+    fn queue() -> Option<&'static Queue>;
+
+    /// An application attaches the protocol (TCP_ULP). Process context with the socket owned; may sleep.
+    fn attach(sk: &LockedSock<'_>) -> Result<Arc<Self>>;
+
+    /// A socket of nobody's is about to send its SYN: whether the default attaches an endpoint. Atomic.
+    fn connecting(sk: &BhSock<'_>) -> Option<Arc<Self>>;
+
+    /// A socket of nobody's is about to listen: whether the default has it answer offers. Atomic.
+    fn listening(sk: &BhSock<'_>) -> bool;
+
+    /// An attached socket is about to send its SYN, or to listen: whether it takes part. Atomic.
+    fn opening(&self, sk: &BhSock<'_>, listen: bool) -> bool;
+
+    /// The open failed or, if `crossed`, became a simultaneous one. Atomic.
+    fn unopened(&self, sk: &BhSock<'_>, crossed: bool);
+
+    /// A segment leaves, with the socket locked. Atomic; called within functions that send, so it borrows nothing that
+    /// they borrow.
+    fn outgoing(&self, sk: &BhSock<'_>, segment: &Outgoing) -> Xmit;
+
+    /// TCP accepted the SYN-ACK, which had `tcp_options`: whether the protocol goes on. Atomic.
+    fn syn_ack(this: ArcBorrow<'_, Self>, sk: &BhSock<'_>, tcp_options: &[u8]) -> bool;
+
+    /// The option for a SYN-ACK, to a SYN that had `syn_options`. Softirq, the listener not locked. `endpoint` is that
+    /// of an explicitly attached listener.
+    fn answer(
+        listener: Sk<'_>,
+        endpoint: Option<&Self>,
+        syn_options: &[u8],
+        has_room: bool,
+    ) -> Option<OptionWord>;
+
+    /// The segment that ends the handshake came, with `ack_options`, after a SYN with `syn_options`. Softirq, the
+    /// listener not locked.
+    fn admit(
+        listener: Sk<'_>,
+        syn_options: Option<&[u8]>,
+        ack_options: &[u8],
+    ) -> Admission<Self>;
+
+    /// The endpoint was attached to a child. Softirq, the child locked.
+    fn admitted(&self, child: &BhSock<'_>);
+
+    /// accept() handed the child to an application. Atomic, the child locked.
+    fn accepted(this: ArcBorrow<'_, Self>, sk: &BhSock<'_>);
+
+    /// Data or a FIN came: whether readers are to be woken. Atomic.
+    fn data_ready(this: ArcBorrow<'_, Self>, sk: &BhSock<'_>) -> bool;
+
+    /// The send buffer has room: whether writers are to be woken. Atomic.
+    fn write_space(this: ArcBorrow<'_, Self>, sk: &BhSock<'_>) -> bool;
+
+    /// Work that [`Attachment::kick`] asked for. Process context.
+    fn work(this: ArcBorrow<'_, Self>, sk: Sk<'_>);
+
+    /// sendmsg(). Process context.
+    fn send(
+        this: ArcBorrow<'_, Self>,
+        sk: &mut LockedSock<'_>,
+        msg: &mut Msg<'_>,
+    ) -> Answer<Result<usize>>;
+
+    /// recvmsg() with the MSG_ flags of the call. Process context.
+    fn receive(
+        this: ArcBorrow<'_, Self>,
+        sk: &mut LockedSock<'_>,
+        msg: &mut Msg<'_>,
+        flags: u32,
+    ) -> Answer<Result<usize>>;
+
+    /// poll(): `mask` is TCP's answer, `requested` the events that the caller is interested in. Process context, not
+    /// locked; may sleep.
+    fn poll(this: ArcBorrow<'_, Self>, sk: Sk<'_>, mask: u32, requested: u32) -> u32;
+
+    /// shutdown() of the sending half, before TCP sends its FIN. Process context. Whether TCP sends its FIN now.
+    fn shutdown_send(this: ArcBorrow<'_, Self>, sk: &mut LockedSock<'_>) -> bool;
+
+    /// close(). Process context, not locked; may sleep for SO_LINGER.
+    fn close(this: ArcBorrow<'_, Self>, sk: Sk<'_>, timeout: kernel::ffi::c_long) -> Close;
+
+    /// connect(AF_UNSPEC), or a failed connect(): whether TCP may disconnect. Process context, the socket owned.
+    fn disconnect(this: ArcBorrow<'_, Self>, sk: &mut LockedSock<'_>) -> Result;
+
+    /// SIOCINQ: bytes that can be read.
+    fn readable_bytes(this: ArcBorrow<'_, Self>, sk: &mut LockedSock<'_>) -> Answer<Result<usize>>;
+
+    /// SIOCOUTQ, of which TCP says `queued`: bytes not acknowledged by the peer.
+    fn unsent_bytes(this: ArcBorrow<'_, Self>, sk: &mut LockedSock<'_>, queued: usize) -> usize;
+
+    /// setsockopt() at level IPPROTO_TCP. Process context, not locked.
+    fn set_option(
+        this: ArcBorrow<'_, Self>,
+        sk: Sk<'_>,
+        option: u32,
+        value: &OptionReader,
+    ) -> Answer<Result>;
+
+    /// getsockopt() at level IPPROTO_TCP. Process context, not locked.
+    fn get_option(
+        this: ArcBorrow<'_, Self>,
+        sk: Sk<'_>,
+        option: u32,
+        value: &OptionWriter,
+    ) -> Answer<Result>;
+
+    /// inet_diag asks. RCU, not locked.
+    fn diagnose(&self, sk: Sk<'_>, out: &mut super::ulp::DiagWriter);
+
+    /// The socket is destroyed. Softirq or process; must not sleep.
+    fn released(&self, sk: Sk<'_>);
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Everything that the module registers, in order, and undone in the opposite one.
+
+use core::{
+    marker::PhantomData,
+    ptr, //
+};
+
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Release, //
+        },
+        Arc, //
+    },
+};
+
+use super::{
+    endpoint::Endpoint,
+    listeners::Listeners,
+    pernet::{
+        Net,
+        NetState,
+        Registration, //
+    },
+    probe::StateProbe,
+    proc::StatFile,
+    queue::OwnedQueue,
+    sock::Sk,
+    sysctl::{
+        Events,
+        Sysctls, //
+    },
+    tables,
+    ulp::Ulp, //
+};
+use crate::{
+    bindings,
+    crypto::x25519::Pool, //
+};
+
+/// Ephemeral keys that are made in advance.
+const KEYS_IN_ADVANCE: usize = 64;
+
+/// What all endpoints share.
+pub struct Shared {
+    /// Where their work runs.
+    pub queue: OwnedQueue,
+    /// Ephemeral keys.
+    pub pool: Pool,
+}
+
+/// The address of the [`Shared`], while it is there.
+static SHARED: Atomic<usize> = Atomic::new(0);
+
+/// What all endpoints share; None before it is there and after. For code that runs for an endpoint, all of which are
+/// gone before it is dropped.
+pub fn shared() -> Option<&'static Shared> {
+    let address = SHARED.load(Acquire);
+    // SAFETY: Not null means that `SharedOwner` is there. Whoever calls runs for a socket that is attached, or in the
+    // queue's own work: `Registered` drops it after no socket is attached any more and its work is done.
+    unsafe { ptr::with_exposed_provenance::<Shared>(address).as_ref() }
+}
+
+/// Owns the [`Shared`] and makes it known.
+struct SharedOwner(KBox<Shared>);
+
+impl SharedOwner {
+    fn new() -> Result<Self> {
+        let shared = KBox::new(
+            Shared {
+                queue: OwnedQueue::new(c"tcpcrypt")?,
+                pool: Pool::new(KEYS_IN_ADVANCE)?,
+            },
+            GFP_KERNEL,
+        )?;
+        SHARED.store(ptr::from_ref(&*shared).expose_provenance(), Release);
+        Ok(Self(shared))
+    }
+}
+
+impl Drop for SharedOwner {
+    fn drop(&mut self) {
+        // Endpoints on their way out are freed by work that is queued after a grace period.
+        // SAFETY: Process context.
+        unsafe { bindings::rcu_barrier() };
+        // The queue finishes its work when it is dropped; what runs there may still look at `SHARED`, so that it is not
+        // reset before. Nothing else runs: every socket was detached and its module reference dropped.
+    }
+}
+
+/// Waits for whoever runs the module's last instructions after it dropped its reference.
+struct LastInstructions;
+
+impl Drop for LastInstructions {
+    fn drop(&mut self) {
+        // SAFETY: Process context.
+        unsafe {
+            bindings::synchronize_net();
+            bindings::synchronize_rcu_tasks();
+        }
+    }
+}
+
+struct ListenEvents<T>(PhantomData<T>);
+
+// SAFETY: There is no value of it.
+unsafe impl<T> Send for ListenEvents<T> {}
+// SAFETY: As above.
+unsafe impl<T> Sync for ListenEvents<T> {}
+
+impl<T: Endpoint> Events for ListenEvents<T> {
+    fn listen_changed(net: &Net, on: bool) {
+        // SAFETY: The sysctls are made after the listeners' state and gone before.
+        let listeners = unsafe { Listeners::<T>::of(net.as_ptr()) };
+        if !on {
+            listeners.let_go();
+        } else if listeners.pick_up().is_err() {
+            pr_warn!("no memory to answer ENO in a namespace: its listeners stay plain\n");
+        }
+    }
+}
+
+/// The module's registrations. The fields are dropped in the order in which they stand here.
+pub struct Registered<T: Endpoint> {
+    // Nobody changes settings any more.
+    _sysctls: Sysctls<ListenEvents<T>>,
+    // No socket is attached by default any more, and none by TCP_ULP.
+    _probe: StateProbe,
+    _ulp: Ulp,
+    // Listeners are plain again, SYN-ACKs pass no hook.
+    _listeners: Registration<Listeners<T>>,
+    _stats: StatFile,
+    _wait: LastInstructions,
+    // What endpoints on their way out use.
+    _shared: SharedOwner,
+    _states: Arc<Registration<NetState>>,
+    // Work ended above: its last instructions too.
+    _wait_again: LastInstructions,
+}
+
+impl<T: Endpoint> Registered<T> {
+    /// Registers everything. Process context, may sleep.
+    pub fn new() -> Result<Self> {
+        tables::build::<T>()?;
+        // In the opposite order of the fields: what a step uses is there before it.
+        let wait_again = LastInstructions;
+        let states = Arc::new(Registration::<NetState>::new()?, GFP_KERNEL)?;
+        let shared = SharedOwner::new()?;
+        let stats = StatFile::new(states.clone())?;
+        let listeners = Registration::<Listeners<T>>::new()?;
+        let ulp = Ulp::register()?;
+        let probe = StateProbe::new::<T>()?;
+        let sysctls = Sysctls::new(states.clone())?;
+        Ok(Self {
+            _sysctls: sysctls,
+            _probe: probe,
+            _ulp: ulp,
+            _listeners: listeners,
+            _stats: stats,
+            _wait: LastInstructions,
+            _shared: shared,
+            _states: states,
+            _wait_again: wait_again,
+        })
+    }
+}
+
+/// Makes sure that SYN-ACKs of the socket's namespace can be answered. ENOMEM. Process context, may sleep.
+pub fn answer_in<T: Endpoint>(sk: Sk<'_>) -> Result {
+    // SAFETY: The socket keeps its namespace, and the caller the module.
+    unsafe { Listeners::<T>::of(sk.net()) }.hook()
+}

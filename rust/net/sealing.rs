@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Frames sealed and opened where their bytes are: in a caller's pages, in pages of ours, in TCP's receive queue.
+//!
+//! The lists of memory that the cipher works on are filled and emptied within each function here, so that no list
+//! outlives what it points to.
+
+use kernel::prelude::*;
+
+use super::{
+    pages::{
+        FragPages,
+        IterPages,
+        Msg, //
+    },
+    sock::LockedSock, //
+};
+use crate::{
+    crypto::aead::{
+        Cipher,
+        Request,
+        SgList, //
+    },
+    proto::{
+        frame::{
+            HEADER_LEN,
+            TAG_LEN, //
+        },
+        ids::Aead,
+    },
+};
+
+/// Bytes in front of a frame's data: the header, which is associated data, and the flags.
+pub const LEAD: usize = HEADER_LEN + 1;
+
+/// Entries for one side of an operation. Bytes in more pieces are copied together first.
+const PIECES: usize = 40;
+
+type Nonce = [u8; Aead::NONCE_LEN];
+
+/// Memory for one operation at a time. Made at the first frame of a call and used for all of them.
+pub struct Workspace {
+    request: Request,
+    src: SgList,
+    dst: SgList,
+    /// Stands for the lead in front of a caller's pages.
+    lead: KBox<[u8; LEAD]>,
+}
+
+impl Workspace {
+    /// The workspace in `slot`, made if there is none for `cipher`. ENOMEM. May sleep.
+    pub fn get<'a>(slot: &'a mut Option<Workspace>, cipher: &Cipher) -> Result<&'a mut Workspace> {
+        if !slot.as_ref().is_some_and(|space| space.request.fits(cipher)) {
+            *slot = Some(Workspace {
+                request: cipher.request(GFP_KERNEL)?,
+                src: SgList::new(PIECES, GFP_KERNEL)?,
+                dst: SgList::new(PIECES, GFP_KERNEL)?,
+                lead: KBox::new([0; LEAD], GFP_KERNEL)?,
+            });
+        }
+        slot.as_mut().ok_or(ENOMEM)
+    }
+
+    fn clear(&mut self) {
+        self.src.clear();
+        self.dst.clear();
+    }
+
+    /// Seals a frame whose plaintext is in `pages` behind the header, with room for the tag at the end.
+    pub fn seal_in_place(
+        &mut self,
+        cipher: &Cipher,
+        pages: &mut FragPages,
+        nonce: &Nonce,
+    ) -> Result {
+        let crypt_len = pages.len().checked_sub(HEADER_LEN + TAG_LEN).ok_or(EINVAL)?;
+        self.clear();
+        // SAFETY: The list is emptied below, before `pages` can go away.
+        let result = unsafe { pages.add_to(&mut self.dst, 0, pages.len()) }.and_then(|()| {
+            self.request.seal_in_place(
+                cipher,
+                &mut self.dst,
+                HEADER_LEN as u32,
+                crypt_len as u32,
+                nonce,
+            )
+        });
+        self.clear();
+        result
+    }
+
+    /// Seals a frame whose data are the next `len` bytes of the caller, in `pages`, which are made for `len` bytes of
+    /// data. Returns the bytes that it took, which may be fewer if they are in many pieces: `pages` is shorter then, and
+    /// `lead` was asked again. Otherwise nothing was taken.
+    pub fn seal_from(
+        &mut self,
+        cipher: &Cipher,
+        pages: &mut FragPages,
+        msg: &mut Msg<'_>,
+        len: usize,
+        nonce: &Nonce,
+        lead: impl Fn(usize) -> Result<[u8; LEAD]>,
+    ) -> Result<usize> {
+        self.clear();
+        pages.write(0, &lead(len)?);
+        // The header is associated data and the flags are plaintext: both are read where the frame will have them.
+        // SAFETY: The lists are emptied below, before `pages` can go away.
+        unsafe { pages.add_to(&mut self.src, 0, LEAD) }?;
+        let taken = match IterPages::take(msg, len, &mut self.src, false) {
+            Ok(taken) => taken,
+            Err(error) => {
+                self.clear();
+                return Err(error);
+            }
+        };
+        let result = self.seal_taken(cipher, pages, &taken, len, nonce, lead);
+        self.clear();
+        match result {
+            Ok(()) => Ok(taken.len()),
+            Err(error) => {
+                taken.give_back(msg);
+                Err(error)
+            }
+        }
+    }
+
+    fn seal_taken(
+        &mut self,
+        cipher: &Cipher,
+        pages: &mut FragPages,
+        taken: &IterPages,
+        wanted: usize,
+        nonce: &Nonce,
+        lead: impl Fn(usize) -> Result<[u8; LEAD]>,
+    ) -> Result {
+        let len = taken.len();
+        if len < wanted {
+            pages.truncate(LEAD + len + TAG_LEN);
+            pages.write(0, &lead(len)?);
+        }
+        // SAFETY: `seal_from` empties the list.
+        unsafe { pages.add_to(&mut self.dst, 0, pages.len()) }?;
+        self.request.seal(
+            cipher,
+            &mut self.src,
+            &mut self.dst,
+            HEADER_LEN as u32,
+            (1 + len) as u32,
+            nonce,
+        )
+    }
+
+    /// Opens the frame of `frame_len` bytes that the receive queue begins with, to the caller's next bytes, and gives
+    /// its flags to `accept`. If that says no, or the bytes are in too many pieces, the answer is false and nothing is
+    /// taken, though the caller's memory may have been written to. EBADMSG for a forged frame.
+    pub fn open_to(
+        &mut self,
+        cipher: &Cipher,
+        sk: &LockedSock<'_>,
+        frame_len: usize,
+        msg: &mut Msg<'_>,
+        nonce: &Nonce,
+        accept: impl FnOnce(u8) -> bool,
+    ) -> Result<bool> {
+        let data = frame_len.checked_sub(LEAD + TAG_LEN).ok_or(EINVAL)?;
+        self.clear();
+        // SAFETY: The list is emptied below; the lead is in kmalloc() memory of ours.
+        unsafe { self.dst.push_buf(self.lead.as_ptr(), LEAD as u32) }?;
+        if sk.map_unread(frame_len as u32, &mut self.src).is_err() {
+            self.clear();
+            return Ok(false);
+        }
+        let Ok(taken) = IterPages::take(msg, data, &mut self.dst, true) else {
+            self.clear();
+            return Ok(false);
+        };
+        let result = if taken.len() == data {
+            self.request
+                .open(
+                    cipher,
+                    &mut self.src,
+                    &mut self.dst,
+                    HEADER_LEN as u32,
+                    (frame_len - HEADER_LEN) as u32,
+                    nonce,
+                )
+                .map(|()| true)
+        } else {
+            Ok(false)
+        };
+        self.clear();
+        let [.., flags] = *self.lead;
+        match result {
+            Ok(true) if accept(flags) => Ok(true),
+            other => {
+                taken.give_back(msg);
+                other.map(|_| false)
+            }
+        }
+    }
+
+    /// Opens the frame of `frame_len` bytes that the receive queue begins with into new pages: the place of the header,
+    /// then the plaintext. EBADMSG for a forged frame, ENOMEM.
+    pub fn open_aside(
+        &mut self,
+        cipher: &Cipher,
+        sk: &LockedSock<'_>,
+        frame_len: usize,
+        nonce: &Nonce,
+    ) -> Result<FragPages> {
+        self.clear();
+        if sk.map_unread(frame_len as u32, &mut self.src).is_err() {
+            self.clear();
+            let mut pages = FragPages::new(sk, frame_len)?;
+            sk.copy_unread(frame_len as u32, &mut pages, 0)?;
+            self.open_in_place(cipher, &mut pages, nonce)?;
+            return Ok(pages);
+        }
+        let pages = FragPages::new(sk, frame_len.checked_sub(TAG_LEN).ok_or(EINVAL)?)?;
+        // SAFETY: The list is emptied below, before `pages` can go away.
+        let result = unsafe { pages.add_to(&mut self.dst, 0, pages.len()) }.and_then(|()| {
+            self.request.open(
+                cipher,
+                &mut self.src,
+                &mut self.dst,
+                HEADER_LEN as u32,
+                (frame_len - HEADER_LEN) as u32,
+                nonce,
+            )
+        });
+        self.clear();
+        result.map(|()| pages)
+    }
+
+    /// Opens a whole frame in `pages`, where it is. EBADMSG for a forged frame.
+    pub fn open_in_place(
+        &mut self,
+        cipher: &Cipher,
+        pages: &mut FragPages,
+        nonce: &Nonce,
+    ) -> Result {
+        let crypt_len = pages.len().checked_sub(HEADER_LEN).ok_or(EINVAL)?;
+        self.clear();
+        // SAFETY: The list is emptied below, before `pages` can go away.
+        let result = unsafe { pages.add_to(&mut self.dst, 0, pages.len()) }.and_then(|()| {
+            self.request.open_in_place(
+                cipher,
+                &mut self.dst,
+                HEADER_LEN as u32,
+                crypt_len as u32,
+                nonce,
+            )
+        });
+        self.clear();
+        result
+    }
+}

@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The handshake on the wire: what leaves and what TCP accepted.
+//!
+//! Segments of attached sockets are seen in `queue_xmit` of their own address-family operations, after TCP built them and
+//! before there is an IP header; other sockets' segments pass nothing of ours. SYN-ACKs are sent for request sockets,
+//! which share their operations, so that they are seen by a netfilter hook at LOCAL_OUT. The hook is registered in a
+//! network namespace from the moment that one of its listeners may answer an offer.
+//!
+//! What is received is seen after TCP accepted it, as MPTCP does: the SYN-ACK in `sk_rx_dst_set`, the segment that ends
+//! a handshake in `syn_recv_sock`.
+
+use core::ptr;
+
+use kernel::{
+    error::to_result,
+    ffi::{
+        c_int,
+        c_uint,
+        c_void, //
+    },
+    prelude::*,
+};
+
+use super::{
+    attach,
+    endpoint::{
+        Admission,
+        Endpoint,
+        OptionWord,
+        Outgoing,
+        Xmit, //
+    },
+    errno,
+    sock::{
+        BhSock,
+        Sk, //
+    },
+    tables, //
+};
+use crate::bindings;
+
+/// The TCP header without options.
+const TCP_HEADER: usize = 20;
+/// The longest TCP header (RFC 9293: data offset of 4 bits).
+const MAX_TCP_HEADER: usize = 60;
+
+/// Puts our functions into a copy of TCP's address-family operations.
+pub fn override_af_ops<T: Endpoint>(ops: &mut bindings::inet_connection_sock_af_ops) {
+    ops.queue_xmit = Some(queue_xmit::<T>);
+    ops.sk_rx_dst_set = Some(sk_rx_dst_set::<T>);
+    ops.syn_recv_sock = Some(syn_recv_sock::<T>);
+}
+
+/// The TCP header of a segment, and the option bytes behind it.
+///
+/// # Safety
+///
+/// `skb` must be a TCP segment whose transport header is set and linear, for `'a`.
+unsafe fn header<'a>(skb: *const bindings::sk_buff) -> (&'a bindings::tcphdr, &'a [u8]) {
+    // SAFETY: By the requirements of this function. `doff` counts words of the header, which are all linear.
+    unsafe {
+        let th = bindings::tcpcrypt_tcp_hdr(skb);
+        let len = usize::from((*th).doff()) * 4;
+        let options = core::slice::from_raw_parts(
+            th.cast::<u8>().add(TCP_HEADER),
+            len.saturating_sub(TCP_HEADER),
+        );
+        (&*th, options)
+    }
+}
+
+/// Adds an option word to a segment that leaves. ENOMEM.
+///
+/// # Safety
+///
+/// `skb` must be an outgoing segment that is the caller's, with room for a word in its TCP header; with `ip_header` its
+/// data begin with the IP header, without with the TCP header.
+unsafe fn add_option(skb: *mut bindings::sk_buff, option: &OptionWord, ip_header: bool) -> Result {
+    let len = option.len() as u32;
+    // SAFETY: By the requirements of this function.
+    unsafe {
+        to_result(bindings::tcpcrypt_skb_cow_head(skb, len))?;
+        bindings::tcpcrypt_push_tcp_option(skb, option.as_ptr(), len, ip_header);
+    }
+    Ok(())
+}
+
+/// # Safety
+///
+/// As `queue_xmit`: the socket locked, `skb` given away.
+unsafe extern "C" fn queue_xmit<T: Endpoint>(
+    raw: *mut bindings::sock,
+    skb: *mut bindings::sk_buff,
+    flow: *mut bindings::flowi,
+) -> c_int {
+    // SAFETY: By the requirements of this function.
+    let sk = unsafe { BhSock::new(Sk::from_raw(raw)) };
+    // SAFETY: The socket is locked.
+    if let Some(endpoint) = unsafe { attach::endpoint_of::<T>(sk.sk()) } {
+        // SAFETY: TCP just built the segment.
+        let (th, options) = unsafe { header(skb) };
+        let segment = Outgoing {
+            syn: th.syn() != 0,
+            ack: th.ack() != 0,
+            seq: u32::from_be(th.seq),
+            // SAFETY: As above.
+            payload: unsafe { bindings::tcpcrypt_tcp_payload(skb) },
+            has_room: TCP_HEADER + options.len() + size_of::<OptionWord>() <= MAX_TCP_HEADER,
+        };
+        match endpoint.outgoing(&sk, &segment) {
+            Xmit::Pass => {}
+            // SAFETY: The endpoint looked at `has_room`. A segment without its option must not leave: TCP sends it again.
+            Xmit::AddOption(option) => {
+                if unsafe { add_option(skb, &option, false) }.is_err() {
+                    // SAFETY: The segment is ours.
+                    unsafe { bindings::tcpcrypt_kfree_skb(skb) };
+                    return errno::nobufs().to_errno();
+                }
+            }
+            Xmit::Drop => {
+                // SAFETY: The segment is ours.
+                unsafe { bindings::tcpcrypt_kfree_skb(skb) };
+                return 0;
+            }
+        }
+    }
+    match tables::base_af_ops(sk.sk()).queue_xmit {
+        // SAFETY: As this function.
+        Some(queue_xmit) => unsafe { queue_xmit(raw, skb, flow) },
+        None => errno::nobufs().to_errno(),
+    }
+}
+
+
+
+/// TCP calls it when it accepted a SYN-ACK, and for later segments when it has no route cached.
+///
+/// # Safety
+///
+/// As `sk_rx_dst_set`: the socket locked, `skb` a segment of it.
+unsafe extern "C" fn sk_rx_dst_set<T: Endpoint>(
+    raw: *mut bindings::sock,
+    skb: *const bindings::sk_buff,
+) {
+    // SAFETY: By the requirements of this function.
+    let sk = unsafe { BhSock::new(Sk::from_raw(raw)) };
+    let base = tables::base_af_ops(sk.sk());
+    if let Some(set) = base.sk_rx_dst_set {
+        // SAFETY: As this function.
+        unsafe { set(raw, skb) };
+    }
+    if skb.is_null() {
+        return;
+    }
+    // SAFETY: The segment was accepted, its header is linear.
+    let (th, options) = unsafe { header(skb) };
+    if th.syn() == 0 || th.ack() == 0 {
+        return;
+    }
+    let Some(endpoint) = attach::endpoint::<T>(&sk) else {
+        return;
+    };
+    if T::syn_ack(endpoint.as_arc_borrow(), &sk, options) {
+        attach::install_callbacks::<T>(&sk);
+    } else {
+        attach::detach::<T>(&sk);
+    }
+}
+
+/// The options of the SYN that a request socket or a child saved.
+///
+/// # Safety
+///
+/// `saved` must be null or valid for `'a`.
+unsafe fn saved_options<'a>(saved: *const bindings::saved_syn) -> Option<&'a [u8]> {
+    // SAFETY: By the requirements of this function. The three lengths say what is in `data`.
+    unsafe {
+        let lens = saved.as_ref()?;
+        let at = (lens.mac_hdrlen + lens.network_hdrlen) as usize + TCP_HEADER;
+        let len = (lens.tcp_hdrlen as usize).checked_sub(TCP_HEADER)?;
+        let data = ptr::addr_of!((*saved).data).cast::<u8>();
+        Some(core::slice::from_raw_parts(data.add(at), len))
+    }
+}
+
+/// The value of `tp->save_syn` for listeners for which the application did not ask: TCP saves the headers for any value
+/// but 0, and the link layer's for 2.
+const SAVE_FOR_US: u8 = 3;
+
+/// Has TCP keep the SYNs of a listener until the handshake ends. The socket locked.
+fn save_syns(sk: &BhSock<'_>) {
+    let tp: *mut bindings::tcp_sock = sk.as_ptr().cast();
+    // SAFETY: The socket is locked.
+    unsafe {
+        if (*tp).save_syn() == 0 {
+            (*tp).set_save_syn(SAVE_FOR_US);
+        }
+    }
+}
+
+/// Undoes [`save_syns`].
+fn forget_syns(sk: &BhSock<'_>) {
+    let tp: *mut bindings::tcp_sock = sk.as_ptr().cast();
+    // SAFETY: The socket is locked.
+    unsafe {
+        if (*tp).save_syn() == SAVE_FOR_US {
+            (*tp).set_save_syn(0);
+        }
+    }
+}
+
+/// Has a listener answer offers. The socket locked. EBUSY if it is not an ordinary TCP socket.
+pub fn start_answering(sk: &BhSock<'_>) -> Result {
+    if !tables::has_known_af_ops(sk.sk()) {
+        return Err(EBUSY);
+    }
+    tables::install_af_ops(sk.sk());
+    save_syns(sk);
+    Ok(())
+}
+
+/// Has a listener answer no more. The socket locked.
+pub fn stop_answering(sk: &BhSock<'_>) {
+    forget_syns(sk);
+    tables::restore_af_ops(sk.sk());
+}
+
+/// TCP makes a child out of a request whose handshake ended.
+///
+/// # Safety
+///
+/// As `syn_recv_sock`: softirq under RCU, the listener not locked; a child is returned locked.
+unsafe extern "C" fn syn_recv_sock<T: Endpoint>(
+    listener: *const bindings::sock,
+    skb: *mut bindings::sk_buff,
+    req: *mut bindings::request_sock,
+    dst: *mut bindings::dst_entry,
+    req_unhash: *mut bindings::request_sock,
+    own_req: *mut bool,
+    opt_child_init: Option<
+        unsafe extern "C" fn(newsk: *mut bindings::sock, sk: *const bindings::sock),
+    >,
+) -> *mut bindings::sock {
+    // SAFETY: By the requirements of this function.
+    let lsk = unsafe { Sk::from_raw(listener.cast_mut()) };
+    let Some(base) = tables::base_af_ops(lsk).syn_recv_sock else {
+        return ptr::null_mut();
+    };
+    // SAFETY: The segment was checked by TCP; `saved_syn` belongs to the request, which lives as long as this call. It
+    // goes to the child below.
+    let (th, ack_options, syn_options) = unsafe {
+        let (th, options) = header(skb);
+        (th, options, saved_options((*req).saved_syn))
+    };
+    // With TCP Fast Open the "segment that ends the handshake" is the SYN itself: such a child stays plain.
+    let admission = if th.syn() != 0 {
+        Admission::Plain
+    } else {
+        T::admit(lsk, syn_options, ack_options)
+    };
+    let mut endpoint = match admission {
+        Admission::Plain => None,
+        Admission::Attach(endpoint) => {
+            if tables::get_module().is_err() {
+                return ptr::null_mut();
+            }
+            Some(endpoint)
+        }
+        Admission::Later => return ptr::null_mut(),
+    };
+
+    // SAFETY: As this function.
+    let child = unsafe { base(listener, skb, req, dst, req_unhash, own_req, opt_child_init) };
+    // SAFETY: `own_req` is valid and was set if there is a child.
+    let owned = !child.is_null() && unsafe { *own_req };
+    if !child.is_null() {
+        // SAFETY: The child is returned locked. (If it is not ours to keep it is still locked, and about to be freed.)
+        let child = unsafe { BhSock::new(Sk::from_raw(child)) };
+        tables::restore_af_ops(child.sk());
+        release_saved_syn(&child);
+        if let Some(endpoint) = endpoint.take_if(|_| owned) {
+            attach::attach_child(&child, endpoint);
+            attach::install_callbacks::<T>(&child);
+            // SAFETY: The child is locked.
+            if let Some(endpoint) = unsafe { attach::endpoint_of::<T>(child.sk()) } {
+                endpoint.admitted(&child);
+            }
+        }
+    }
+    if endpoint.is_some() {
+        // It found no child.
+        drop(endpoint);
+        tables::put_module();
+    }
+    child
+}
+
+/// A child inherits the copy of the SYN; without the application's wish it is of no use any more.
+fn release_saved_syn(child: &BhSock<'_>) {
+    let tp: *mut bindings::tcp_sock = child.as_ptr().cast();
+    // SAFETY: The child is locked.
+    unsafe {
+        if (*tp).save_syn() == SAVE_FOR_US {
+            (*tp).set_save_syn(0);
+            bindings::tcpcrypt_free_saved_syn(child.as_ptr());
+        }
+    }
+}
+
+/// Before connection tracking (-200), which then sees what leaves.
+const PRIORITY: c_int = -201;
+
+/// The netfilter hook for SYN-ACKs, in IPv4 and IPv6.
+pub struct SynAckHook([bindings::nf_hook_ops; 2]);
+
+// SAFETY: The structure is only read, and its pointers are to functions.
+unsafe impl Send for SynAckHook {}
+// SAFETY: As above.
+unsafe impl Sync for SynAckHook {}
+
+impl SynAckHook {
+    /// The hook of endpoints `T`.
+    pub const fn new<T: Endpoint>() -> Self {
+        Self([
+            hook_ops::<T>(bindings::NFPROTO_IPV4 as u8),
+            hook_ops::<T>(bindings::NFPROTO_IPV6 as u8),
+        ])
+    }
+
+    /// Registers it in a namespace. Process context, may sleep.
+    ///
+    /// # Safety
+    ///
+    /// `net` must be alive, and [`SynAckHook::unregister`] be called before it dies and before the module is unloaded.
+    pub unsafe fn register(&'static self, net: *mut bindings::net) -> Result {
+        // SAFETY: By the requirements; the structures are static.
+        to_result(unsafe {
+            bindings::nf_register_net_hooks(net, self.0.as_ptr(), self.0.len() as c_uint)
+        })
+    }
+
+    /// Undoes [`SynAckHook::register`]. When it returns no call is under way.
+    ///
+    /// # Safety
+    ///
+    /// It must be registered in `net`.
+    pub unsafe fn unregister(&'static self, net: *mut bindings::net) {
+        // SAFETY: By the requirements of this function.
+        unsafe {
+            bindings::nf_unregister_net_hooks(net, self.0.as_ptr(), self.0.len() as c_uint)
+        }
+    }
+}
+
+const fn hook_ops<T: Endpoint>(pf: u8) -> bindings::nf_hook_ops {
+    // SAFETY: All zeros are a valid value of a structure of pointers and numbers.
+    let mut ops: bindings::nf_hook_ops = unsafe { core::mem::zeroed() };
+    ops.hook = Some(local_out::<T>);
+    ops.pf = pf;
+    ops.hooknum = bindings::nf_inet_hooks_NF_INET_LOCAL_OUT;
+    ops.priority = PRIORITY;
+    ops
+}
+
+/// # Safety
+///
+/// As a netfilter hook at LOCAL_OUT: under RCU, `skb` the caller's.
+unsafe extern "C" fn local_out<T: Endpoint>(
+    _priv: *mut c_void,
+    skb: *mut bindings::sk_buff,
+    state: *const bindings::nf_hook_state,
+) -> c_uint {
+    // SAFETY: By the requirements of this function.
+    if unsafe { answer::<T>(skb, (*state).pf) }.is_err() {
+        // SYN-ACKs are sent again.
+        return bindings::NF_DROP;
+    }
+    bindings::NF_ACCEPT
+}
+
+/// Adds the answer to an offer to a SYN-ACK. Err if it could not be added.
+///
+/// # Safety
+///
+/// As of [`local_out`].
+unsafe fn answer<T: Endpoint>(skb: *mut bindings::sk_buff, pf: u8) -> Result {
+    // SAFETY: By the requirements; a socket in `skb->sk` is kept by the packet.
+    let req: *mut bindings::request_sock = unsafe { (*skb).sk.cast() };
+    // SAFETY: Full, request and time-wait sockets begin with the same structure.
+    if req.is_null()
+        || u32::from(unsafe { (*req).__req_common.skc_state }) != bindings::TCP_NEW_SYN_RECV
+        // SAFETY: As above.
+        || !unsafe { bindings::tcpcrypt_skb_is_tcp(skb, pf) }
+    {
+        return Ok(());
+    }
+    // SAFETY: In this state it is a request socket. Its listener lives as long.
+    let (listener, saved) = unsafe { ((*req).__req_common.__bindgen_anon_5.skc_listener, (*req).saved_syn) };
+    if listener.is_null() {
+        return Ok(());
+    }
+    // SAFETY: As above; a listener of a TCP request is a full TCP socket.
+    let listener = unsafe { Sk::from_raw(listener) };
+    if !tables::has_own_af_ops(listener) {
+        return Ok(());
+    }
+    // SAFETY: The packet is a segment that TCP built.
+    let (th, options) = unsafe { header(skb) };
+    if th.syn() == 0 || th.ack() == 0 {
+        return Ok(());
+    }
+    // SAFETY: The saved SYN does not change while SYN-ACKs are sent.
+    let Some(syn_options) = (unsafe { saved_options(saved) }) else {
+        return Ok(());
+    };
+    let has_room = TCP_HEADER + options.len() + size_of::<OptionWord>() <= MAX_TCP_HEADER;
+    // SAFETY: Under RCU.
+    let endpoint = unsafe { attach::endpoint_of::<T>(listener) };
+    match T::answer(listener, endpoint.as_deref(), syn_options, has_room) {
+        // SAFETY: The packet is ours at the hook, and has room.
+        Some(option) => unsafe { add_option(skb, &option, true) },
+        None => Ok(()),
+    }
+}
