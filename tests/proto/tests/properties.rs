@@ -148,7 +148,7 @@ proptest! {
 
     #[test]
     fn any_suboptions_are_answered_by_the_rules(mut subs in subs(), b: bool, aware: bool) {
-        subs.insert(0, Sub::Global(u8::from(b) | u8::from(aware) << 1));
+        subs.insert(0, Sub::Global(u8::from(b) + 2 * u8::from(aware)));
         let syn = eno(&encode(&subs, true));
         let policy = Policy::new(Role::B).aware(Aware::Mandatory);
         let offers = subs.iter().filter(|sub| matches!(sub, Sub::Tep(0x23, _))).count();
