@@ -4,7 +4,6 @@
 
 import socket
 
-from lib import ulp
 from lib.data import recv_exactly
 from lib.harness import FAMILIES, equal, main, test, until
 from lib.peerhost import accepted, connected, host, wait_sessid

@@ -11,7 +11,7 @@ import socket
 
 from lib import ulp
 from lib.data import CANARY, recv_all, recv_exactly
-from lib.harness import FAMILIES, Background, check, defer, equal, main, raises, test, until
+from lib.harness import FAMILIES, Background, check, equal, main, raises, test, until
 from lib.peerhost import accepted, connected, host, wait_sessid
 from peer import crypt
 from peer.tcp import SYN

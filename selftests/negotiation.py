@@ -2,9 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """RFC 8547 negotiation that succeeds, in both roles against the Python peer, and when no option is offered at all."""
 
-import socket
-
-from lib import net, ulp
+from lib import ulp
 from lib.data import recv_exactly
 from lib.harness import FAMILIES, check, defer, equal, main, raises, skip, test, until
 from lib.peerhost import accepted, connected, host, wait_sessid
@@ -297,61 +295,6 @@ def simultaneous_open(b):
     equal(peer.role, "B", "role")
     peer.exchange_keys()
     equal(until(lambda: ulp.is_encrypted(sock) and ulp.session_id(sock)), peer.secrets.session_id, "session ID")
-
-
-@test
-def no_data_rides_in_our_syn():
-    """RFC 8547 4.7: off by default, also when TCP Fast Open is asked for; what it sends stays readable."""
-    ns = host().ns
-    before = ns.sysctl("ipv4.tcp_fastopen")
-    defer(ns.sysctl, "ipv4.tcp_fastopen", before)
-    ns.sysctl("ipv4.tcp_fastopen", 3 | 0x4)  # data without a cookie
-    peer = Peer.passive(host().stack, 4, host().port())
-    defer(peer.close)
-    sock = ns.socket(4)
-    defer(sock.close)
-    sock.setblocking(False)
-    try:
-        sock.sendto(b"early", socket.MSG_FASTOPEN, peer.address())
-    except BlockingIOError:
-        pass
-    syn = peer.wait_syn()
-    check(not (syn.payload and syn.option(eno.KIND)), "a SYN with the option has no data")
-
-
-@test
-def data_in_a_syn_with_the_option_is_discarded():
-    peer = host().peer_connect(host().listener(4), 4)
-    peer.send_syn(payload=b"early")
-    equal(peer.wait_synack().ack, (peer.tcp.iss + 1) & 0xFFFFFFFF, "acknowledged")
-
-
-@test
-def md5_connection_is_left_alone():
-    pair = net.pair()
-    ulp.enable(pair.a, pair.b)
-    key = b"secret"
-
-    def signature(address):
-        storage = socket.AF_INET.to_bytes(2, "little") + b"\0\0" + socket.inet_aton(address) + bytes(120)
-        return storage + bytes([0, 0]) + len(key).to_bytes(2, "little") + bytes(4) + key + bytes(80 - len(key))
-
-    listener, sock = pair.b.socket(), pair.a.socket()
-    defer(listener.close)
-    defer(sock.close)
-    listener.bind((pair.address("b", 4), 7777))
-    try:
-        listener.setsockopt(socket.IPPROTO_TCP, 14, signature(pair.address("a", 4)))
-        sock.setsockopt(socket.IPPROTO_TCP, 14, signature(pair.address("b", 4)))
-    except OSError as error:
-        skip("TCP_MD5SIG: %s" % error)
-    listener.listen()
-    sock.settimeout(10)
-    sock.connect(listener.getsockname())
-    other = accepted(listener)
-    sock.sendall(b"signed")
-    equal(recv_exactly(other, 6), b"signed")
-    check(not ulp.is_encrypted(sock) and not ulp.is_encrypted(other), "plain")
 
 
 if __name__ == "__main__":

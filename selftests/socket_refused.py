@@ -11,7 +11,7 @@ import struct
 
 from lib import ulp
 from lib.data import CANARY, recv_exactly
-from lib.harness import check, defer, equal, main, raises, skip, test, until
+from lib.harness import check, defer, equal, main, skip, test, until
 from lib.pair import TWO, joined
 
 CLEAR = (errno.EOPNOTSUPP, errno.ENOPROTOOPT, errno.EINVAL, errno.EPERM, errno.ENODEV, errno.EACCES, errno.EBUSY)
