@@ -30,10 +30,9 @@ void tcpcrypt_memzero(void *p, size_t len);
 /* hmac_sha256_update() */
 void tcpcrypt_hmac_sha256_update(struct hmac_sha256_ctx *ctx, const u8 *data, size_t len);
 
-/* crypto_free_aead(), sizeof(struct aead_request) + crypto_aead_reqsize(), crypto_aead_driver_name() */
+/* crypto_free_aead(), sizeof(struct aead_request) + crypto_aead_reqsize() */
 void tcpcrypt_aead_free(struct crypto_aead *tfm);
 size_t tcpcrypt_aead_request_size(struct crypto_aead *tfm);
-const char *tcpcrypt_aead_driver_name(struct crypto_aead *tfm);
 
 /* aead_request_set_{tfm,callback,crypt,ad}() */
 void tcpcrypt_aead_request_set(struct aead_request *req, struct crypto_aead *tfm, struct scatterlist *src,

@@ -71,11 +71,6 @@ bool tcpcrypt_sk_stream_memory_free(const struct sock *sk)
 	return sk_stream_memory_free(sk);
 }
 
-bool tcpcrypt_sk_stream_is_writeable(const struct sock *sk)
-{
-	return sk_stream_is_writeable(sk);
-}
-
 /* Asks TCP to call sk_write_space() when room appears, as tcp_poll() does. */
 void tcpcrypt_want_space(struct sock *sk)
 {

@@ -23,7 +23,6 @@ bool tcpcrypt_sk_fullsock(const struct sock *sk);
 bool tcpcrypt_sock_flag(const struct sock *sk, enum sock_flags flag);
 void tcpcrypt_sock_set_flag(struct sock *sk, enum sock_flags flag);
 bool tcpcrypt_sk_stream_memory_free(const struct sock *sk);
-bool tcpcrypt_sk_stream_is_writeable(const struct sock *sk);
 void tcpcrypt_want_space(struct sock *sk);
 long tcpcrypt_sock_rcvtimeo(const struct sock *sk, bool noblock);
 long tcpcrypt_sock_sndtimeo(const struct sock *sk, bool noblock);

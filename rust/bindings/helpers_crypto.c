@@ -28,11 +28,6 @@ size_t tcpcrypt_aead_request_size(struct crypto_aead *tfm)
 	return sizeof(struct aead_request) + crypto_aead_reqsize(tfm);
 }
 
-const char *tcpcrypt_aead_driver_name(struct crypto_aead *tfm)
-{
-	return crypto_aead_driver_name(tfm);
-}
-
 void tcpcrypt_aead_request_set(struct aead_request *req, struct crypto_aead *tfm, struct scatterlist *src,
 			       struct scatterlist *dst, unsigned int assoclen, unsigned int cryptlen, u8 *iv)
 {

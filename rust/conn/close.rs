@@ -61,7 +61,7 @@ const MAX_CLOSING: i32 = 16384;
 static CLOSING: Atomic<i32> = Atomic::new(0);
 
 /// What close() left.
-pub enum Closing {
+pub(crate) enum Closing {
     /// It was not called.
     Open,
     /// The connection lives on since then.
@@ -71,7 +71,7 @@ pub enum Closing {
 }
 
 /// shutdown(SHUT_WR): whether TCP sends its FIN now. Otherwise it goes out behind FINp.
-pub fn shutdown_send(conn: &Conn, sk: &mut LockedSock<'_>) -> bool {
+pub(crate) fn shutdown_send(conn: &Conn, sk: &mut LockedSock<'_>) -> bool {
     match conn.phase() {
         Phase::Idle | Phase::Negotiating | Phase::Failed => return true,
         Phase::Exchange | Phase::Encrypted => {}
@@ -104,7 +104,7 @@ fn send_end(conn: &Conn, sk: &mut LockedSock<'_>) -> bool {
 }
 
 /// close().
-pub fn close(this: ArcBorrow<'_, Conn>, sk: Sk<'_>, timeout: kernel::ffi::c_long) -> Close {
+pub(crate) fn close(this: ArcBorrow<'_, Conn>, sk: Sk<'_>, timeout: kernel::ffi::c_long) -> Close {
     let conn = &*this;
     let mut sk = sk.lock();
     match conn.phase() {
@@ -171,7 +171,7 @@ fn live_on(this: ArcBorrow<'_, Conn>, sk: &LockedSock<'_>, sent: bool) -> Result
 }
 
 /// The work of a connection whose application is gone. True if TCP is to close it now.
-pub fn advance(this: ArcBorrow<'_, Conn>, sk: &mut LockedSock<'_>) -> bool {
+pub(crate) fn advance(this: ArcBorrow<'_, Conn>, sk: &mut LockedSock<'_>) -> bool {
     let conn = &*this;
     if conn.phase() == Phase::Exchange {
         exchange::advance(conn, sk);
@@ -232,7 +232,7 @@ fn whole(conn: &Conn, sk: &LockedSock<'_>) -> bool {
 
 impl Conn {
     /// Wipes the keys of a connection that ends in order.
-    pub fn leave(&self, sk: &mut LockedSock<'_>) {
+    pub(crate) fn leave(&self, sk: &mut LockedSock<'_>) {
         if self.phase() == Phase::Encrypted {
             super::net_state(sk.sk()).uncount(super::stats::Counter::Established);
         }

@@ -58,14 +58,14 @@ use crate::{
 };
 
 /// The key of one direction and generation.
-pub struct Key {
-    pub cipher: Cipher,
-    pub randomizer: NonceRandomizer,
+pub(crate) struct Key {
+    pub(crate) cipher: Cipher,
+    pub(crate) randomizer: NonceRandomizer,
 }
 
 impl Key {
     /// ENOMEM. Process context.
-    pub fn derive(master: &MasterKey, aead: Aead, direction: Direction) -> Result<Self> {
+    pub(crate) fn derive(master: &MasterKey, aead: Aead, direction: Direction) -> Result<Self> {
         let traffic = master.traffic::<KernelHmac>(aead, direction);
         Ok(Self {
             cipher: Cipher::new(aead, traffic.key())?,
@@ -106,7 +106,7 @@ impl From<kernel::alloc::AllocError> for Stop {
 }
 
 /// Goes on with the exchange as far as possible. Process context, the socket owned; there is a `struct socket`.
-pub fn advance(conn: &Conn, sk: &mut LockedSock<'_>) {
+pub(crate) fn advance(conn: &Conn, sk: &mut LockedSock<'_>) {
     while conn.phase() == Phase::Exchange {
         let result = match conn.inner.borrow(sk) {
             Ok(mut inner) => step(conn, sk, &mut inner),
@@ -301,7 +301,7 @@ fn begin(
 
 /// Both keys of the next generation (RFC 8548 section 3.8), because the peer uses them from its next frame on. The
 /// frame that tells the peer so goes out as soon as there is room.
-pub fn next_generation(inner: &mut Inner) -> Result {
+pub(crate) fn next_generation(inner: &mut Inner) -> Result {
     let aead = inner.established.as_ref().ok_or(errno::proto())?.aead;
     let (master, role) = inner.master.take().ok_or(errno::proto())?;
     let master = master.next::<KernelHmac>();

@@ -22,15 +22,15 @@
 //! The phase and a few numbers are atomics, for callbacks that are called within functions that hold the rest; the rest
 //! is [`Inner`], behind the socket lock.
 
-pub mod close;
-pub mod events;
-pub mod exchange;
-pub mod negotiate;
-pub mod rx;
-pub mod settings;
-pub mod sockopt;
-pub mod stats;
-pub mod tx;
+pub(crate) mod close;
+pub(crate) mod events;
+pub(crate) mod exchange;
+pub(crate) mod negotiate;
+pub(crate) mod rx;
+pub(crate) mod settings;
+pub(crate) mod sockopt;
+pub(crate) mod stats;
+pub(crate) mod tx;
 
 use kernel::{
     prelude::*,
@@ -74,7 +74,7 @@ use crate::{
 
 /// Where a connection is. The values are those of TCP_CRYPT_STATE_* in the ABI.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Attached by the application, not opened.
     Idle = 0,
     /// The SYN is out or about to be.
@@ -89,7 +89,7 @@ pub enum Phase {
 
 /// A connection.
 #[pin_data]
-pub struct Conn {
+pub(crate) struct Conn {
     #[pin]
     attachment: Attachment,
     phase: Atomic<u32>,
@@ -113,7 +113,7 @@ pub struct Conn {
 
 /// Bits of `Conn::pending`.
 #[derive(Clone, Copy)]
-pub enum Pending {
+pub(crate) enum Pending {
     /// Something is ready to be given to TCP: early data, the rest of a frame, an Init message, the end.
     Output = 1,
     /// Decrypted bytes are there to be read.
@@ -127,7 +127,7 @@ pub enum Pending {
 }
 
 /// What the socket lock protects.
-pub struct Inner {
+pub(crate) struct Inner {
     /// What was negotiated; there from the phase Exchange on.
     negotiated: Option<KBox<Negotiated>>,
     step: Step,
@@ -149,7 +149,7 @@ pub struct Inner {
 }
 
 /// How far the key exchange is.
-pub enum Step {
+pub(crate) enum Step {
     /// Before it, and after it.
     None,
     /// Active opener: the offer in the SYN.
@@ -163,7 +163,7 @@ pub enum Step {
 }
 
 /// What is known of a connection with keys.
-pub struct Session {
+pub(crate) struct Session {
     id: [u8; SESSION_ID_LEN],
     aead: Aead,
 }
@@ -210,7 +210,7 @@ impl Conn {
     }
 
     /// Where the connection is. Any context; stable under the socket lock.
-    pub fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> Phase {
         match self.phase.load(Relaxed) {
             0 => Phase::Idle,
             1 => Phase::Negotiating,

@@ -109,7 +109,7 @@ fn excluded(sk: &BhSock<'_>) -> bool {
 }
 
 /// A socket of nobody's sends its SYN.
-pub fn connecting(sk: &BhSock<'_>) -> Option<Arc<Conn>> {
+pub(crate) fn connecting(sk: &BhSock<'_>) -> Option<Arc<Conn>> {
     if !sk.holds_net() || !sk.net_state().enable_connect() || excluded(sk) || !may_offer(sk) {
         return None;
     }
@@ -130,7 +130,7 @@ pub fn connecting(sk: &BhSock<'_>) -> Option<Arc<Conn>> {
 }
 
 /// A socket that the application attached sends its SYN.
-pub fn opening(conn: &Conn, sk: &BhSock<'_>) -> bool {
+pub(crate) fn opening(conn: &Conn, sk: &BhSock<'_>) -> bool {
     let enabled = match conn.enabled.load(Relaxed) {
         0 => false,
         1 => true,
@@ -147,7 +147,7 @@ fn begin(conn: &Conn, sk: &BhSock<'_>) -> Result {
 }
 
 /// A listener that the application attached begins to listen.
-pub fn listens(conn: &Conn, sk: Sk<'_>) -> bool {
+pub(crate) fn listens(conn: &Conn, sk: Sk<'_>) -> bool {
     match conn.enabled.load(Relaxed) {
         0 => false,
         1 => true,
@@ -156,7 +156,7 @@ pub fn listens(conn: &Conn, sk: Sk<'_>) -> bool {
 }
 
 /// Whether the default has a listener answer.
-pub fn listens_by_default(sk: Sk<'_>) -> bool {
+pub(crate) fn listens_by_default(sk: Sk<'_>) -> bool {
     sk.holds_net() && sk.net_state().enable_listen() && !sk.net_state().excludes_local(sk.local_port())
 }
 
@@ -165,7 +165,7 @@ pub fn listens_by_default(sk: Sk<'_>) -> bool {
 /// In a simultaneous open both ends have b = 0, unless an application chose: roles are not to be had, and the
 /// connection is plain TCP (RFC 8547 section 4.6, rule 3). The SYN-ACK then leaves without an option, as the second
 /// exception there allows.
-pub fn unopened(conn: &Conn, sk: &BhSock<'_>, crossed: bool) {
+pub(crate) fn unopened(conn: &Conn, sk: &BhSock<'_>, crossed: bool) {
     if crossed {
         count(sk, Counter::FallbackRole);
     }
@@ -176,7 +176,7 @@ pub fn unopened(conn: &Conn, sk: &BhSock<'_>, crossed: bool) {
 }
 
 /// A segment leaves.
-pub fn outgoing(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing) -> Xmit {
+pub(crate) fn outgoing(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing) -> Xmit {
     match conn.phase() {
         Phase::Idle => Xmit::Pass,
         Phase::Negotiating => offer_on(conn, sk, segment),
@@ -239,7 +239,7 @@ fn block(sk: &BhSock<'_>) -> Xmit {
 }
 
 /// TCP accepted the SYN-ACK.
-pub fn syn_ack(
+pub(crate) fn syn_ack(
     conn: kernel::sync::ArcBorrow<'_, Conn>,
     sk: &BhSock<'_>,
     tcp_options: &[u8],
@@ -289,7 +289,7 @@ fn begin_exchange(conn: &Conn, sk: &BhSock<'_>, negotiated: &Negotiated, step: S
 }
 
 /// The option for a SYN-ACK.
-pub fn answer(
+pub(crate) fn answer(
     listener: Sk<'_>,
     conn: Option<&Conn>,
     syn_options: &[u8],
@@ -326,7 +326,7 @@ pub fn answer(
 /// The segment that ends a handshake came.
 ///
 /// That it has an ENO option shows that our SYN-ACK had one, for a peer that obeys the RFC.
-pub fn admit(
+pub(crate) fn admit(
     listener: Sk<'_>,
     syn_options: Option<&[u8]>,
     ack_options: &[u8],
@@ -366,7 +366,7 @@ pub fn admit(
 }
 
 /// The child of an admitted connection exists.
-pub fn admitted(conn: &Conn, child: &BhSock<'_>) {
+pub(crate) fn admitted(conn: &Conn, child: &BhSock<'_>) {
     conn.sealed_end.store(child.write_seq(), Relaxed);
     conn.need.store(1, Relaxed);
     LockedSock::keep_urgent_inline(child);

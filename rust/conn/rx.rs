@@ -32,6 +32,7 @@ use super::{
 };
 use crate::{
     bindings,
+    crypto::aead,
     net::{
         errno,
         attach,
@@ -54,11 +55,11 @@ use crate::{
 /// From this size on opening into the caller's pages is cheaper than copying.
 const MIN_IN_PLACE: usize = 2048;
 /// A frame that is no longer may be one without data: only with FINp, an urgent field or rekey.
-pub const MAX_CONTROL: usize = HEADER_LEN + MIN_CLEN + 2;
+pub(crate) const MAX_CONTROL: usize = HEADER_LEN + MIN_CLEN + 2;
 
 /// The receiving half.
-pub struct Rx {
-    pub key: Option<Key>,
+pub(crate) struct Rx {
+    pub(crate) key: Option<Key>,
     /// What was opened and not read yet, oldest first.
     chunks: KVec<Chunk>,
     partial: Option<Partial>,
@@ -78,7 +79,7 @@ struct Partial {
 }
 
 impl Rx {
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             key: None,
             chunks: KVec::new(),
@@ -87,12 +88,12 @@ impl Rx {
     }
 
     /// Opened bytes that were not read.
-    pub fn opened(&self) -> usize {
+    pub(crate) fn opened(&self) -> usize {
         self.chunks.iter().map(|chunk| chunk.end - chunk.at).sum()
     }
 
     /// Whether a frame was drained in part.
-    pub fn has_partial(&self) -> bool {
+    pub(crate) fn has_partial(&self) -> bool {
         self.partial.is_some()
     }
 }
@@ -297,7 +298,7 @@ fn drain(
 
 /// How far [`settle`] goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Settle {
+pub(crate) enum Settle {
     /// Frames without data are processed, and one that must be drained is.
     Control,
     /// All whole frames are opened, so that an authenticated end is known.
@@ -306,7 +307,7 @@ pub enum Settle {
 
 /// Brings what is known of the stream up to date, outside recvmsg(): for poll(), and for the workqueue. Process context;
 /// a failure ends the connection.
-pub fn settle(conn: &Conn, sk: &mut LockedSock<'_>, how: Settle) {
+pub(crate) fn settle(conn: &Conn, sk: &mut LockedSock<'_>, how: Settle) {
     let result = settle_owned(conn, sk, how);
     finish(conn, sk, result);
     if let Some(error) = truncated(conn, sk) {
@@ -368,7 +369,7 @@ fn finish(conn: &Conn, sk: &mut LockedSock<'_>, result: Result) {
 }
 
 fn broken(conn: &Conn, sk: &mut LockedSock<'_>, error: Error) -> Error {
-    if error == errno::badmsg() {
+    if aead::is_forged(error) {
         net_state(sk.sk()).count(Counter::FrameAuthFailed);
     }
     conn.fail(sk, error)
@@ -402,7 +403,7 @@ fn truncated(conn: &Conn, sk: &LockedSock<'_>) -> Option<Error> {
 }
 
 /// recvmsg().
-pub fn receive(
+pub(crate) fn receive(
     this: ArcBorrow<'_, Conn>,
     sk: &mut LockedSock<'_>,
     msg: &mut Msg<'_>,
@@ -558,7 +559,7 @@ fn drop_read(conn: &Conn, inner: &mut Inner, n: usize) {
 }
 
 /// Bytes that recvmsg() would give without waiting: opened ones, and those of whole frames in the queue.
-pub fn available(conn: &Conn, sk: &LockedSock<'_>) -> Result<usize> {
+pub(crate) fn available(conn: &Conn, sk: &LockedSock<'_>) -> Result<usize> {
     let inner = conn.inner.borrow(sk)?;
     let mut total = inner.rx.opened();
     if inner.rx.has_partial() || inner.rx.key.is_none() {

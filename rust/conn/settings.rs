@@ -13,7 +13,7 @@ use crate::proto::{
 
 /// The ports that stay plain by default, ascending: what is there is encrypted from the first byte, so that encrypting
 /// it again costs and gives nothing. From the IANA registry, and 6679 and 8443, which are used for it all the same.
-pub const ENCRYPTED_PORTS: &[u16] = &[
+pub(crate) const ENCRYPTED_PORTS: &[u16] = &[
     22,   // ssh
     443,  // https
     465,  // submissions
@@ -51,7 +51,7 @@ pub const ENCRYPTED_PORTS: &[u16] = &[
 ];
 
 /// The name of an AEAD in a sysctl.
-pub const fn name(aead: Aead) -> &'static str {
+pub(crate) const fn name(aead: Aead) -> &'static str {
     match aead {
         Aead::Aes128Gcm => "aes128-gcm",
         Aead::Aes256Gcm => "aes256-gcm",
@@ -60,12 +60,12 @@ pub const fn name(aead: Aead) -> &'static str {
 }
 
 /// No list of names that [`parse`] accepts is longer, if its names are separated by one space each.
-pub const MAX_TEXT_LEN: usize = 64;
+pub(crate) const MAX_TEXT_LEN: usize = 64;
 
 /// The list that `text` names: names separated by white space, in order of preference, none twice.
 ///
 /// `None` if it is anything else: empty, too long, or with a name that is unknown.
-pub fn parse(text: &[u8]) -> Option<AeadList> {
+pub(crate) fn parse(text: &[u8]) -> Option<AeadList> {
     let mut aeads = [Aead::Aes128Gcm; AeadList::MAX];
     let mut len = 0;
     for word in text
@@ -85,7 +85,7 @@ pub fn parse(text: &[u8]) -> Option<AeadList> {
 }
 
 /// Writes `list` as [`parse`] reads it.
-pub fn format(list: &AeadList, out: &mut dyn fmt::Write) -> fmt::Result {
+pub(crate) fn format(list: &AeadList, out: &mut dyn fmt::Write) -> fmt::Result {
     for (i, aead) in list.iter().enumerate() {
         if i > 0 {
             out.write_str(" ")?;
@@ -98,11 +98,11 @@ pub fn format(list: &AeadList, out: &mut dyn fmt::Write) -> fmt::Result {
 /// A list in one word, so that it is read and replaced as a whole without a lock: the first AEAD in the lowest byte, a
 /// zero byte after the last.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Packed(u64);
+pub(crate) struct Packed(u64);
 
 impl Packed {
     /// `list` packed.
-    pub fn new(list: &AeadList) -> Self {
+    pub(crate) fn new(list: &AeadList) -> Self {
         let mut bytes = [0; AeadList::MAX];
         for (byte, aead) in bytes.iter_mut().zip(list.iter()) {
             // Every implemented AEAD has an identifier below 256, which is never 0.
@@ -112,17 +112,17 @@ impl Packed {
     }
 
     /// The word.
-    pub const fn to_bits(self) -> u64 {
+    pub(crate) const fn to_bits(self) -> u64 {
         self.0
     }
 
     /// What [`Packed::to_bits`] gave.
-    pub const fn from_bits(bits: u64) -> Self {
+    pub(crate) const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
 
     /// The list. Bytes that are no AEAD's are left out.
-    pub fn unpack(self) -> AeadList {
+    pub(crate) fn unpack(self) -> AeadList {
         let mut aeads = [Aead::Aes128Gcm; AeadList::MAX];
         let mut len = 0;
         for aead in self

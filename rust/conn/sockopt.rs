@@ -37,7 +37,7 @@ use crate::{
 
 
 /// setsockopt() at level IPPROTO_TCP.
-pub fn set(conn: &Conn, sk: Sk<'_>, option: u32, value: &OptionReader) -> Answer<Result> {
+pub(crate) fn set(conn: &Conn, sk: Sk<'_>, option: u32, value: &OptionReader) -> Answer<Result> {
     match option {
         bindings::TCP_ENO_ENABLED => Answer::Done(set_enabled(conn, sk, value)),
         // It reads and writes the queues, in which there is ciphertext.
@@ -67,7 +67,7 @@ fn is_encrypted(conn: &Conn) -> bool {
 }
 
 /// getsockopt() at level IPPROTO_TCP.
-pub fn get(conn: &Conn, sk: Sk<'_>, option: u32, value: &OptionWriter) -> Answer<Result> {
+pub(crate) fn get(conn: &Conn, sk: Sk<'_>, option: u32, value: &OptionWriter) -> Answer<Result> {
     Answer::Done(match option {
         bindings::TCP_ENO_ENABLED => value.int(conn.enabled.load(Relaxed)),
         bindings::TCP_ENO_SESSID => {
@@ -129,7 +129,7 @@ fn negotiated<R>(
 }
 
 /// inet_diag: what can be told without the lock, which its caller must not wait for.
-pub fn diagnose(conn: &Conn, sk: Sk<'_>, out: &mut DiagWriter) {
+pub(crate) fn diagnose(conn: &Conn, sk: Sk<'_>, out: &mut DiagWriter) {
     let phase = conn.phase();
     let state = [phase as u8];
     out.put(bindings::TCP_CRYPT_DIAG_STATE, &state);

@@ -9,16 +9,16 @@ macro_rules! counters {
     ($( $(#[$doc:meta])* $name:ident, )*) => {
         /// A counter. All but [`Counter::Established`] only ever grow, and wrap at 2^64.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-        pub enum Counter {
+        pub(crate) enum Counter {
             $( $(#[$doc])* $name, )*
         }
 
         impl Counter {
             /// All counters, in the order in which they are shown.
-            pub const ALL: &'static [Counter] = &[ $( Counter::$name, )* ];
+            pub(crate) const ALL: &'static [Counter] = &[ $( Counter::$name, )* ];
 
             /// How it is called in `/proc/net/tcp_crypt_stat`.
-            pub const fn name(self) -> &'static str {
+            pub(crate) const fn name(self) -> &'static str {
                 match self {
                     $( Counter::$name => stringify!($name), )*
                 }

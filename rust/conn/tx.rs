@@ -66,10 +66,10 @@ const MIN_IN_PLACE: usize = 2048;
 const MIN_EARLY: usize = 16384;
 
 /// The sending half.
-pub struct Tx {
-    pub key: Option<Key>,
+pub(crate) struct Tx {
+    pub(crate) key: Option<Key>,
     /// The next frame is the first under its key.
-    pub rekey: bool,
+    pub(crate) rekey: bool,
     /// Plaintext bytes in all frames so far.
     plain: u64,
     pending: Option<FragPages>,
@@ -89,7 +89,7 @@ enum End {
 }
 
 impl Tx {
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             key: None,
             rekey: false,
@@ -100,18 +100,18 @@ impl Tx {
     }
 
     /// Whether the application said that it sends no more.
-    pub fn is_ended(&self) -> bool {
+    pub(crate) fn is_ended(&self) -> bool {
         self.end != End::Open
     }
 
     /// Whether everything, the end included, was given to TCP.
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.end == End::Sent
     }
 }
 
 /// Makes `pages` the next bytes of our TCP stream. Nothing else must be pending.
-pub fn queue(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner, pages: FragPages) {
+pub(crate) fn queue(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner, pages: FragPages) {
     let len = pages.len();
     inner.tx_offset += len as u64;
     conn.sealed_end
@@ -120,7 +120,7 @@ pub fn queue(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner, pages: FragPag
 }
 
 /// Gives TCP the rest of what is pending. EAGAIN if there is no room; somebody is called when there is.
-pub fn push_pending(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner) -> Result {
+pub(crate) fn push_pending(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner) -> Result {
     push(conn, sk, inner, 0)
 }
 
@@ -159,7 +159,7 @@ fn push(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner, flags: u32) -> Resu
 
 /// Gives TCP everything that is ready: what is pending, early data, an answer to a rekey, the end. EAGAIN if there is no
 /// room. Phase Encrypted.
-pub fn flush(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner) -> Result {
+pub(crate) fn flush(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner) -> Result {
     if inner.tx.pending.is_none() && !inner.has_output() {
         return Ok(());
     }
@@ -208,13 +208,13 @@ impl Inner {
     }
 
     /// Bytes that the application wrote and that are not sealed.
-    pub fn early_left(&self) -> usize {
+    pub(crate) fn early_left(&self) -> usize {
         self.early.len() - self.early_sealed
     }
 }
 
 /// Notes that the application sends no more.
-pub fn end(inner: &mut Inner) {
+pub(crate) fn end(inner: &mut Inner) {
     if inner.tx.end == End::Open {
         inner.tx.end = End::Wanted;
     }
@@ -330,7 +330,7 @@ fn seal_from(
 }
 
 /// sendmsg().
-pub fn send(
+pub(crate) fn send(
     this: ArcBorrow<'_, Conn>,
     sk: &mut LockedSock<'_>,
     msg: &mut Msg<'_>,
@@ -474,7 +474,7 @@ fn send_some(
 }
 
 /// How much may be written before there are keys.
-pub fn early_limit(sk: crate::net::sock::Sk<'_>) -> usize {
+pub(crate) fn early_limit(sk: crate::net::sock::Sk<'_>) -> usize {
     (sk.sndbuf() / 2).max(MIN_EARLY)
 }
 
@@ -496,7 +496,7 @@ fn write_early(sk: &LockedSock<'_>, inner: &mut Inner, msg: &mut Msg<'_>) -> Res
 }
 
 /// Whether more may be written before there are keys.
-pub fn has_early_room(conn: &Conn, sk: &LockedSock<'_>) -> bool {
+pub(crate) fn has_early_room(conn: &Conn, sk: &LockedSock<'_>) -> bool {
     conn.inner
         .borrow(sk)
         .is_ok_and(|inner| inner.early.len() < early_limit(sk.sk()))
@@ -506,7 +506,7 @@ pub fn has_early_room(conn: &Conn, sk: &LockedSock<'_>) -> bool {
 ///
 /// TCP knows bytes of frames only: those are counted without the mean overhead of this connection's frames, so that the
 /// answer is exact when everything was acknowledged, or nothing, and close between.
-pub fn unsent_bytes(conn: &Conn, sk: &LockedSock<'_>, queued: usize) -> usize {
+pub(crate) fn unsent_bytes(conn: &Conn, sk: &LockedSock<'_>, queued: usize) -> usize {
     let Ok(inner) = conn.inner.borrow(sk) else {
         return queued;
     };

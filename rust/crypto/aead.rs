@@ -43,7 +43,7 @@ fn algorithm(aead: Aead) -> &'static CStr {
 ///
 /// `tfm` is a synchronous transform that nobody else frees, with a key, and with tags of [`Aead::TAG_LEN`] bytes. The
 /// key does not change while it is borrowed.
-pub struct Cipher {
+pub(crate) struct Cipher {
     tfm: NonNull<bindings::crypto_aead>,
 }
 
@@ -57,7 +57,7 @@ impl Cipher {
     ///
     /// EINVAL if the key has not [`Aead::key_len`] bytes, ENOENT if the kernel lacks the algorithm, ENOMEM, EINTR if it
     /// had to load a module and was killed. Context: process; sleeps, and may load a module the first time.
-    pub fn new(aead: Aead, key: &[u8]) -> Result<Self> {
+    pub(crate) fn new(aead: Aead, key: &[u8]) -> Result<Self> {
         if key.len() != aead.key_len() {
             return Err(EINVAL);
         }
@@ -82,13 +82,6 @@ impl Cipher {
         Ok(cipher)
     }
 
-    /// The name of the kernel's implementation, for the log. Context: any.
-    pub fn driver_name(&self) -> &CStr {
-        // SAFETY: By the type invariant the transform is valid. The name is a C string in its algorithm, on which the
-        // transform holds a reference.
-        unsafe { CStr::from_char_ptr(bindings::tcpcrypt_aead_driver_name(self.tfm.as_ptr())) }
-    }
-
     /// Bytes of an `aead_request` with its tail, for this implementation.
     fn request_size(&self) -> usize {
         // SAFETY: By the type invariant the transform is valid.
@@ -96,7 +89,7 @@ impl Cipher {
     }
 
     /// Working memory for operations with this cipher, or with another of the same kind. ENOMEM. Context: as `flags`.
-    pub fn request(&self, flags: Flags) -> Result<Request> {
+    pub(crate) fn request(&self, flags: Flags) -> Result<Request> {
         let words = self.request_size().div_ceil(size_of::<u64>());
         Ok(Request {
             memory: KVec::from_elem(0, words + IV_WORDS, flags)?,
@@ -118,7 +111,7 @@ const IV_WORDS: usize = Aead::NONCE_LEN.div_ceil(size_of::<u64>());
 /// Working memory for one operation at a time. It is wiped on drop, for it holds what ciphers leave there.
 ///
 /// Reusable for any number of operations, with each cipher for which [`Request::fits`].
-pub struct Request {
+pub(crate) struct Request {
     /// An `aead_request` with the cipher's tail, then the nonce. From kmalloc(), which gives the alignment that
     /// `CRYPTO_MINALIGN` asks for.
     memory: KVec<u64>,
@@ -127,7 +120,7 @@ pub struct Request {
 impl Request {
     /// Whether the memory is enough for `cipher`: yes for that which made it and, as long as nobody loads another
     /// implementation, for all of its kind.
-    pub fn fits(&self, cipher: &Cipher) -> bool {
+    pub(crate) fn fits(&self, cipher: &Cipher) -> bool {
         cipher.request_size() <= self.iv_offset() * size_of::<u64>()
     }
 
@@ -140,7 +133,7 @@ impl Request {
     ///
     /// EINVAL if a list is shorter than that or the request does not fit the cipher; ENOMEM possible. `src` and `dst`
     /// must not overlap, but see [`Request::seal_in_place`]. Does not sleep. Context: process, BH or softirq.
-    pub fn seal(
+    pub(crate) fn seal(
         &mut self,
         cipher: &Cipher,
         src: &mut SgList,
@@ -166,7 +159,7 @@ impl Request {
     }
 
     /// As [`Request::seal`], with one list for both.
-    pub fn seal_in_place(
+    pub(crate) fn seal_in_place(
         &mut self,
         cipher: &Cipher,
         list: &mut SgList,
@@ -187,7 +180,7 @@ impl Request {
     /// list is shorter than that, `crypt_len` shorter than a tag or the request does not fit the cipher; ENOMEM
     /// possible. `src` and `dst` must not overlap, but see [`Request::open_in_place`]. Does not sleep. Context: process,
     /// BH or softirq.
-    pub fn open(
+    pub(crate) fn open(
         &mut self,
         cipher: &Cipher,
         src: &mut SgList,
@@ -214,7 +207,7 @@ impl Request {
     }
 
     /// As [`Request::open`], with one list for both.
-    pub fn open_in_place(
+    pub(crate) fn open_in_place(
         &mut self,
         cipher: &Cipher,
         list: &mut SgList,
@@ -287,7 +280,7 @@ impl Drop for Request {
 }
 
 /// Whether `error`, which [`Request::open`] gave, means that the bytes are not what the peer sealed: EBADMSG.
-pub fn is_forged(error: Error) -> bool {
+pub(crate) fn is_forged(error: Error) -> bool {
     error.to_errno().unsigned_abs() == bindings::EBADMSG
 }
 
@@ -314,7 +307,7 @@ fn check(list: &SgList, parts: &[u32]) -> Result {
 ///
 /// The first `used` entries of `entries` are set and have `bytes` bytes together, and the last of them is marked as the
 /// end.
-pub struct SgList {
+pub(crate) struct SgList {
     entries: KVec<bindings::scatterlist>,
     used: usize,
     bytes: u64,
@@ -326,7 +319,7 @@ unsafe impl Send for SgList {}
 impl SgList {
     /// A list for at most `capacity` entries, of which one has an entry for each piece that does not directly follow the
     /// one before. Takes 32 bytes per entry. ENOMEM, EINVAL if it is 0. Context: as `flags`.
-    pub fn new(capacity: usize, flags: Flags) -> Result<Self> {
+    pub(crate) fn new(capacity: usize, flags: Flags) -> Result<Self> {
         if capacity == 0 {
             return Err(EINVAL);
         }
@@ -345,24 +338,19 @@ impl SgList {
     }
 
     /// Forgets all entries, and with that ends the obligations of those who pushed them. Context: any.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         // INVARIANT: No entry is used.
         self.used = 0;
         self.bytes = 0;
     }
 
     /// Bytes in all entries.
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Whether there are no bytes.
-    pub fn is_empty(&self) -> bool {
-        self.bytes == 0
-    }
-
     /// How many entries are free. Context: any.
-    pub fn room(&self) -> usize {
+    pub(crate) fn room(&self) -> usize {
         self.entries.len() - self.used
     }
 
@@ -376,7 +364,7 @@ impl SgList {
     /// Until the list is cleared or dropped the memory must stay allocated. During an operation that has the list as its
     /// destination, nobody else may read or write the memory; if it has it as its source, nobody should write to it
     /// (what comes out is unspecified, otherwise).
-    pub unsafe fn push_page(&mut self, page: *mut bindings::page, offset: u32, len: u32) -> Result {
+    pub(crate) unsafe fn push_page(&mut self, page: *mut bindings::page, offset: u32, len: u32) -> Result {
         if len == 0 {
             return Ok(());
         }
@@ -396,7 +384,7 @@ impl SgList {
     /// # Safety
     ///
     /// As of [`SgList::push_page`], and `buffer` must be such memory.
-    pub unsafe fn push_buf(&mut self, buffer: *const u8, len: u32) -> Result {
+    pub(crate) unsafe fn push_buf(&mut self, buffer: *const u8, len: u32) -> Result {
         if len == 0 {
             return Ok(());
         }
@@ -419,7 +407,7 @@ impl SgList {
     ///
     /// `skb` must have `offset + len` bytes, all in memory that the kernel may read (no device memory), and no other
     /// thread may change it meanwhile. What is said for [`SgList::push_page`] holds for its memory.
-    pub unsafe fn push_skb(
+    pub(crate) unsafe fn push_skb(
         &mut self,
         skb: *mut bindings::sk_buff,
         offset: u32,

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The kernel's HMAC-SHA256. Does not sleep or allocate; the library wipes its contexts.
-pub struct KernelHmac;
+pub(crate) struct KernelHmac;
 
 impl Hmac for KernelHmac {
     fn hmac_sha256(key: &[u8], parts: &[&[u8]], out: &mut [u8; 32]) {

@@ -6,7 +6,7 @@
 //! schedule is made of, [`rng`] is where nonces and private keys come from. Each function says in which context it may
 //! be called.
 
-pub mod aead;
-pub mod hmac;
-pub mod rng;
-pub mod x25519;
+pub(crate) mod aead;
+pub(crate) mod hmac;
+pub(crate) mod rng;
+pub(crate) mod x25519;

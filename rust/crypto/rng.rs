@@ -7,7 +7,7 @@ use crate::bindings;
 /// Whether the kernel's generator has been seeded, so that what [`fill`] gives is fit for keys.
 ///
 /// It never becomes false again. Context: any.
-pub fn ready() -> bool {
+pub(crate) fn ready() -> bool {
     // SAFETY: Reads one variable of the random driver; callable in any context and before it is seeded.
     unsafe { bindings::rng_is_initialized() }
 }
@@ -15,7 +15,7 @@ pub fn ready() -> bool {
 /// Fills `buffer` with random bytes. They are predictable as long as [`ready`] says no.
 ///
 /// Does not sleep. Context: any.
-pub fn fill(buffer: &mut [u8]) {
+pub(crate) fn fill(buffer: &mut [u8]) {
     // SAFETY: `buffer` is valid for writes of its length, and nobody else sees it meanwhile.
     unsafe { bindings::get_random_bytes(buffer.as_mut_ptr().cast(), buffer.len()) }
 }

@@ -30,16 +30,16 @@ use crate::{
 };
 
 /// Bytes of a private key, a public key and a shared secret.
-pub const KEY_LEN: usize = 32;
+pub(crate) const KEY_LEN: usize = 32;
 
 /// The peer's public key makes a shared secret of zeros, which RFC 8548, 5 tells to refuse.
 #[derive(Debug)]
-pub struct ZeroSecret;
+pub(crate) struct ZeroSecret;
 
 /// A private key and its public key, for one agreement. The private key is wiped on drop.
 ///
 /// It is in an allocation of its own, so that moving the pair about leaves no copies of the private key behind.
-pub struct KeyPair(KBox<Keys>);
+pub(crate) struct KeyPair(KBox<Keys>);
 
 struct Keys {
     private: Secret<KEY_LEN>,
@@ -50,7 +50,7 @@ impl KeyPair {
     /// Makes a pair.
     ///
     /// EAGAIN while the random generator is not seeded, ENOMEM. Takes tens of microseconds. Context: process, may sleep.
-    pub fn generate() -> Result<Self> {
+    pub(crate) fn generate() -> Result<Self> {
         if !rng::ready() {
             return Err(EAGAIN);
         }
@@ -75,14 +75,14 @@ impl KeyPair {
     }
 
     /// The public key, to be sent.
-    pub fn public(&self) -> &[u8; KEY_LEN] {
+    pub(crate) fn public(&self) -> &[u8; KEY_LEN] {
         &self.0.public
     }
 
     /// X25519 of this private key and the peer's public key, which may be any 32 bytes. Uses the pair up.
     ///
     /// Takes tens of microseconds. Context: any but hardirq; meant for process context.
-    pub fn agree(self, peer: &[u8; KEY_LEN]) -> Result<Secret<KEY_LEN>, ZeroSecret> {
+    pub(crate) fn agree(self, peer: &[u8; KEY_LEN]) -> Result<Secret<KEY_LEN>, ZeroSecret> {
         let mut shared = Secret::zeroed();
         // SAFETY: The pointers are to 32 bytes each, the first valid for writes, the others for reads.
         let usable = unsafe {
@@ -100,7 +100,7 @@ impl KeyPair {
 ///
 /// The first pairs are made when the pool is, later ones when half of them are gone. Dropping the pool waits for the
 /// work that makes them (it sleeps) and wipes what is left.
-pub struct Pool {
+pub(crate) struct Pool {
     // The order is that of the teardown: the queue finishes its work, which uses the shelf.
     queue: OwnedQueue,
     shelf: Arc<Shelf>,
@@ -140,7 +140,7 @@ impl WorkItem for Shelf {
 
 impl Pool {
     /// An empty pool for `capacity` pairs, being filled. ENOMEM. Context: process, may sleep.
-    pub fn new(capacity: usize) -> Result<Self> {
+    pub(crate) fn new(capacity: usize) -> Result<Self> {
         let pairs = KVec::with_capacity(capacity, GFP_KERNEL)?;
         let pool = Self {
             queue: OwnedQueue::new(c"tcpcrypt_keys")?,
@@ -160,7 +160,7 @@ impl Pool {
     /// A pair of the pool's, or `None` if it is empty just now: [`KeyPair::generate`] one, or try later.
     ///
     /// Does not sleep or allocate. Context: process, BH or softirq.
-    pub fn take(&self) -> Option<KeyPair> {
+    pub(crate) fn take(&self) -> Option<KeyPair> {
         let (pair, left) = {
             let mut pairs = self.shelf.pairs.lock();
             (pairs.pop(), pairs.len())
@@ -172,7 +172,7 @@ impl Pool {
     }
 
     /// A pair of the pool's or else a new one. Errors as [`KeyPair::generate`]. Context: process, may sleep.
-    pub fn take_or_generate(&self) -> Result<KeyPair> {
+    pub(crate) fn take_or_generate(&self) -> Result<KeyPair> {
         self.take().map_or_else(KeyPair::generate, Ok)
     }
 

@@ -39,7 +39,7 @@ use super::{
 use crate::bindings;
 
 /// Puts our functions into a copy of TCP's `struct proto`.
-pub fn override_prot<T: Endpoint>(prot: &mut bindings::proto) {
+pub(crate) fn override_prot<T: Endpoint>(prot: &mut bindings::proto) {
     prot.sendmsg = Some(sendmsg::<T>);
     prot.recvmsg = Some(recvmsg::<T>);
     prot.close = Some(close::<T>);
@@ -53,7 +53,7 @@ pub fn override_prot<T: Endpoint>(prot: &mut bindings::proto) {
 }
 
 /// Puts our functions into a copy of the stream sockets' `struct proto_ops`.
-pub fn override_ops<T: Endpoint>(ops: &mut bindings::proto_ops) {
+pub(crate) fn override_ops<T: Endpoint>(ops: &mut bindings::proto_ops) {
     ops.poll = Some(poll::<T>);
     // Without a function of the socket's, splice() reads through recvmsg() into pages of its own.
     ops.splice_read = None;
@@ -247,7 +247,7 @@ unsafe extern "C" fn shutdown<T: Endpoint>(sk: *mut bindings::sock, how: c_int) 
 }
 
 /// TCP sends its FIN, for a shutdown() that [`Endpoint::shutdown_send`] held back.
-pub fn send_fin(sk: &LockedSock<'_>) {
+pub(crate) fn send_fin(sk: &LockedSock<'_>) {
     if let Some(shutdown) = tables::base_prot(sk.sk()).shutdown {
         // SAFETY: This process owns the socket.
         unsafe { shutdown(sk.as_ptr(), bindings::SEND_SHUTDOWN as c_int) };
@@ -379,7 +379,7 @@ const ENOPROTOOPT: c_int = -(bindings::ENOPROTOOPT as c_int);
 /// # Safety
 ///
 /// As `proto.release_cb`: atomic, the socket owned.
-pub unsafe extern "C" fn release_cb<T: Endpoint>(sk: *mut bindings::sock) {
+pub(crate) unsafe extern "C" fn release_cb<T: Endpoint>(sk: *mut bindings::sock) {
     // SAFETY: By the requirements of this function.
     let socket = unsafe { BhSock::new(Sk::from_raw(sk)) };
     // SAFETY: The socket is owned; accept() is the only one who sets the field of a child.

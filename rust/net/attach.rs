@@ -37,7 +37,7 @@ use super::{
 use crate::bindings;
 
 /// A callback of a socket.
-pub type Callback = Option<unsafe extern "C" fn(sk: *mut bindings::sock)>;
+pub(crate) type Callback = Option<unsafe extern "C" fn(sk: *mut bindings::sock)>;
 
 /// What this layer keeps of an endpoint.
 ///
@@ -47,7 +47,7 @@ pub type Callback = Option<unsafe extern "C" fn(sk: *mut bindings::sock)>;
 /// - `work` is initialised by [`Attachment::init`]; while it is queued it owns a reference on the endpoint (`owner`) and
 ///   one on the socket's memory.
 #[pin_data]
-pub struct Attachment {
+pub(crate) struct Attachment {
     /// The endpoint itself, as `Arc::into_raw()` gave it.
     owner: UnsafeCell<*const ()>,
     sk: UnsafeCell<*mut bindings::sock>,
@@ -70,7 +70,7 @@ unsafe impl Sync for Attachment {}
 
 impl Attachment {
     /// An attachment to nothing yet.
-    pub fn new<T: Endpoint>(explicit: bool) -> impl PinInit<Self> {
+    pub(crate) fn new<T: Endpoint>(explicit: bool) -> impl PinInit<Self> {
         pin_init!(Self {
             owner: UnsafeCell::new(ptr::null()),
             sk: UnsafeCell::new(ptr::null_mut()),
@@ -89,7 +89,7 @@ impl Attachment {
     }
 
     /// Whether an application asked for the protocol on this socket.
-    pub fn is_explicit(&self) -> bool {
+    pub(crate) fn is_explicit(&self) -> bool {
         self.explicit
     }
 
@@ -104,13 +104,13 @@ impl Attachment {
     }
 
     /// Has [`Endpoint::work`] run soon. Atomic context, the socket locked.
-    pub fn kick<T: Endpoint>(this: ArcBorrow<'_, T>, sk: &BhSock<'_>) {
+    pub(crate) fn kick<T: Endpoint>(this: ArcBorrow<'_, T>, sk: &BhSock<'_>) {
         Self::kick_in(this, sk, 0);
     }
 
     /// Has [`Endpoint::work`] run in `jiffies`, or sooner if it is to run sooner already; 0 is at once, whatever was
     /// said before.
-    pub fn kick_in<T: Endpoint>(
+    pub(crate) fn kick_in<T: Endpoint>(
         this: ArcBorrow<'_, T>,
         sk: &BhSock<'_>,
         jiffies: kernel::ffi::c_ulong,
@@ -138,7 +138,7 @@ impl Attachment {
 
     /// Ends what [`Close::Later`](super::endpoint::Close::Later) began: TCP closes, and the reference that close() left
     /// is dropped. Process context; sleeps.
-    pub fn finish_close(sk: Sk<'_>) {
+    pub(crate) fn finish_close(sk: Sk<'_>) {
         tables::restore_prot(sk);
         let close = tables::base_prot(sk).close;
         if let Some(close) = close {
@@ -149,21 +149,21 @@ impl Attachment {
     }
 
     /// Whether [`LockedSock::has_socket`] is to be made true before TCP can be given anything.
-    pub fn unlink_socket(sk: &LockedSock<'_>) {
+    pub(crate) fn unlink_socket(sk: &LockedSock<'_>) {
         // SAFETY: This process owns the socket, and the `struct socket` is being released by its caller.
         unsafe { bindings::tcpcrypt_unlink_socket(sk.as_ptr()) };
     }
 }
 
 /// A `struct socket` without a file, for a socket whose own is gone but which still sends.
-pub struct LiteSocket(*mut bindings::socket);
+pub(crate) struct LiteSocket(*mut bindings::socket);
 
 // SAFETY: A socket belongs to no thread.
 unsafe impl Send for LiteSocket {}
 
 impl LiteSocket {
     /// Makes one and puts it under `sk`. ENOMEM. May sleep.
-    pub fn graft(sk: &LockedSock<'_>) -> Result<Self> {
+    pub(crate) fn graft(sk: &LockedSock<'_>) -> Result<Self> {
         let mut socket = ptr::null_mut();
         let family = if sk.is_ipv6() {
             bindings::AF_INET6
@@ -185,7 +185,7 @@ impl LiteSocket {
     }
 
     /// Takes it away from `sk` again and frees it. May sleep.
-    pub fn remove(self, sk: &LockedSock<'_>) {
+    pub(crate) fn remove(self, sk: &LockedSock<'_>) {
         // SAFETY: This process owns `sk`, under which this socket is.
         unsafe {
             bindings::tcpcrypt_unlink_socket(sk.as_ptr());
@@ -234,7 +234,7 @@ fn icsk(sk: Sk<'_>) -> *mut bindings::inet_connection_sock {
 }
 
 /// Whether another upper layer protocol, or ours, is attached.
-pub fn has_ulp(sk: &BhSock<'_>) -> bool {
+pub(crate) fn has_ulp(sk: &BhSock<'_>) -> bool {
     // SAFETY: The socket is alive and locked.
     unsafe { !(*icsk(sk.sk())).icsk_ulp_ops.is_null() }
 }
@@ -244,7 +244,7 @@ pub fn has_ulp(sk: &BhSock<'_>) -> bool {
 /// # Safety
 ///
 /// The result must be used under RCU or the socket lock only.
-pub unsafe fn endpoint_of<'a, T: Endpoint>(sk: Sk<'a>) -> Option<ArcBorrow<'a, T>> {
+pub(crate) unsafe fn endpoint_of<'a, T: Endpoint>(sk: Sk<'a>) -> Option<ArcBorrow<'a, T>> {
     let icsk = icsk(sk);
     // The data before the operations: `publish` writes them in that order and `withdraw` clears them in the other, so
     // that what another protocol puts there later is never taken for ours.
@@ -259,13 +259,13 @@ pub unsafe fn endpoint_of<'a, T: Endpoint>(sk: Sk<'a>) -> Option<ArcBorrow<'a, T
 }
 
 /// The endpoint that is attached to `sk`, with a reference.
-pub fn endpoint<T: Endpoint>(sk: &BhSock<'_>) -> Option<Arc<T>> {
+pub(crate) fn endpoint<T: Endpoint>(sk: &BhSock<'_>) -> Option<Arc<T>> {
     // SAFETY: The socket is locked.
     unsafe { endpoint_of(sk.sk()) }.map(Arc::from)
 }
 
 /// Whether `endpoint` is the one that is attached to `sk`.
-pub fn is_attached<T: Endpoint>(endpoint: &T, sk: &LockedSock<'_>) -> bool {
+pub(crate) fn is_attached<T: Endpoint>(endpoint: &T, sk: &LockedSock<'_>) -> bool {
     // SAFETY: The socket is locked.
     unsafe { endpoint_of::<T>(sk.sk()) }.is_some_and(|attached| ptr::eq(&*attached, endpoint))
 }
@@ -314,7 +314,7 @@ fn queue_free<T: Endpoint>(attachment: *const Attachment) {
 /// Ties `endpoint` to a socket that is about to open, whose own operations are TCP's. Atomic, the socket locked.
 ///
 /// EBUSY if something else is attached or the socket is not an ordinary one; EINVAL if the module is on its way out.
-pub fn attach_opening<T: Endpoint>(sk: &BhSock<'_>, endpoint: Arc<T>) -> Result {
+pub(crate) fn attach_opening<T: Endpoint>(sk: &BhSock<'_>, endpoint: Arc<T>) -> Result {
     if has_ulp(sk) || !tables::is_plain(sk.sk()) || !tables::has_known_af_ops(sk.sk()) {
         return Err(EBUSY);
     }
@@ -327,7 +327,7 @@ pub fn attach_opening<T: Endpoint>(sk: &BhSock<'_>, endpoint: Arc<T>) -> Result 
 
 /// Ties `endpoint` to a socket on which the application set TCP_ULP; the core sets the slot's operations afterwards and
 /// has the module reference.
-pub fn attach_explicit<T: Endpoint>(sk: &LockedSock<'_>, endpoint: Arc<T>) {
+pub(crate) fn attach_explicit<T: Endpoint>(sk: &LockedSock<'_>, endpoint: Arc<T>) {
     let sk = sk.as_bh();
     publish(&sk, endpoint, false);
     tables::install(sk.sk(), tables::Kind::Full);
@@ -335,14 +335,14 @@ pub fn attach_explicit<T: Endpoint>(sk: &LockedSock<'_>, endpoint: Arc<T>) {
 
 /// Ties `endpoint` to a fresh child, whose operations are TCP's. The caller took the module reference. Softirq, the
 /// child locked.
-pub fn attach_child<T: Endpoint>(child: &BhSock<'_>, endpoint: Arc<T>) {
+pub(crate) fn attach_child<T: Endpoint>(child: &BhSock<'_>, endpoint: Arc<T>) {
     publish(child, endpoint, true);
     tables::install(child.sk(), tables::Kind::Unaccepted);
     tables::install_af_ops(child.sk());
 }
 
 /// Replaces the callbacks, once the negotiation succeeded. Atomic, the socket locked.
-pub fn install_callbacks<T: Endpoint>(sk: &BhSock<'_>) {
+pub(crate) fn install_callbacks<T: Endpoint>(sk: &BhSock<'_>) {
     let raw = sk.as_ptr();
     let Some(endpoint) = endpoint::<T>(sk) else {
         return;
@@ -357,7 +357,7 @@ pub fn install_callbacks<T: Endpoint>(sk: &BhSock<'_>) {
 }
 
 /// Hands the socket back to plain TCP. Only before [`install_callbacks`]. Atomic, the socket locked.
-pub fn detach<T: Endpoint>(sk: &BhSock<'_>) {
+pub(crate) fn detach<T: Endpoint>(sk: &BhSock<'_>) {
     tables::restore_af_ops(sk.sk());
     tables::restore(sk.sk());
     withdraw::<T>(sk);
@@ -365,17 +365,17 @@ pub fn detach<T: Endpoint>(sk: &BhSock<'_>) {
 }
 
 /// A listener that an application attached begins to listen: its children must inherit TCP's own operations.
-pub fn become_listener(sk: &BhSock<'_>) {
+pub(crate) fn become_listener(sk: &BhSock<'_>) {
     tables::restore(sk.sk());
 }
 
 /// Points the operations of the `struct socket` to ours again: kernel_accept() overwrites them after accept().
-pub fn ensure_ops(sk: &LockedSock<'_>) {
+pub(crate) fn ensure_ops(sk: &LockedSock<'_>) {
     tables::install(sk.sk(), tables::Kind::Full);
 }
 
 /// A child was cloned from a listener of ours: makes it plain TCP. Softirq, the child locked and not yet known.
-pub fn detach_child(child: &BhSock<'_>) {
+pub(crate) fn detach_child(child: &BhSock<'_>) {
     let icsk = icsk(child.sk());
     // SAFETY: The child is locked and new. Its slot is a copy of the listener's, without references.
     unsafe {
@@ -385,7 +385,7 @@ pub fn detach_child(child: &BhSock<'_>) {
 }
 
 /// The core destroys the socket and puts the module reference itself.
-pub fn release<T: Endpoint>(sk: Sk<'_>) {
+pub(crate) fn release<T: Endpoint>(sk: Sk<'_>) {
     // SAFETY: The socket is dead: nobody else replaces the slot.
     let Some(endpoint) = (unsafe { endpoint_of::<T>(sk) }) else {
         return;
@@ -432,12 +432,12 @@ unsafe extern "C" fn write_space<T: Endpoint>(sk: *mut bindings::sock) {
 }
 
 /// Wakes readers past our own callback.
-pub fn wake_readers<T: Endpoint>(endpoint: &T, sk: &BhSock<'_>) {
+pub(crate) fn wake_readers<T: Endpoint>(endpoint: &T, sk: &BhSock<'_>) {
     call(endpoint.attachment().saved_data_ready(), sk);
 }
 
 /// Wakes writers past our own callback.
-pub fn wake_writers<T: Endpoint>(endpoint: &T, sk: &BhSock<'_>) {
+pub(crate) fn wake_writers<T: Endpoint>(endpoint: &T, sk: &BhSock<'_>) {
     call(endpoint.attachment().saved_write_space(), sk);
 }
 

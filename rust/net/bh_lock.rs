@@ -7,7 +7,6 @@
 
 use kernel::sync::lock::{
     Backend,
-    Guard,
     Lock, //
 };
 
@@ -15,10 +14,7 @@ use crate::bindings;
 
 /// Data behind a spinlock that keeps softirqs off while it is held. Context: process, BH or softirq; never hardirq, nor
 /// with interrupts disabled.
-pub type BhSpinLock<T> = Lock<T, BhSpinLockBackend>;
-
-/// Proof that a [`BhSpinLock`] is held.
-pub type BhSpinLockGuard<'a, T> = Guard<'a, T, BhSpinLockBackend>;
+pub(crate) type BhSpinLock<T> = Lock<T, BhSpinLockBackend>;
 
 /// Makes an initialiser for a [`BhSpinLock`] with its own lockdep class.
 macro_rules! new_bh_spinlock {
@@ -33,7 +29,7 @@ macro_rules! new_bh_spinlock {
 pub(crate) use new_bh_spinlock;
 
 /// `spinlock_t` by its `_bh` functions.
-pub struct BhSpinLockBackend;
+pub(crate) struct BhSpinLockBackend;
 
 // SAFETY: A `spinlock_t` excludes every other CPU, and with softirqs off, everything on this CPU that may take it.
 // `relock` is the default, which uses `lock`.

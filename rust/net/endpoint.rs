@@ -29,24 +29,24 @@ use super::{
 };
 
 /// A TCP option of one 32-bit word, padding included.
-pub type OptionWord = [u8; 4];
+pub(crate) type OptionWord = [u8; 4];
 
 /// A segment that is about to leave.
-pub struct Outgoing {
+pub(crate) struct Outgoing {
     /// The SYN flag.
-    pub syn: bool,
+    pub(crate) syn: bool,
     /// The ACK flag.
-    pub ack: bool,
+    pub(crate) ack: bool,
     /// Sequence number of its first byte.
-    pub seq: u32,
+    pub(crate) seq: u32,
     /// Bytes of payload.
-    pub payload: u32,
+    pub(crate) payload: u32,
     /// Whether another option word fits the TCP header.
-    pub has_room: bool,
+    pub(crate) has_room: bool,
 }
 
 /// What becomes of an outgoing segment.
-pub enum Xmit {
+pub(crate) enum Xmit {
     /// It leaves as it is.
     Pass,
     /// It leaves with another option.
@@ -56,7 +56,7 @@ pub enum Xmit {
 }
 
 /// What a listener does with the segment that ends a handshake.
-pub enum Admission<T> {
+pub(crate) enum Admission<T> {
     /// An ordinary child.
     Plain,
     /// A child to which this endpoint is attached.
@@ -66,7 +66,7 @@ pub enum Admission<T> {
 }
 
 /// What a call on an attached socket came to.
-pub enum Answer<R> {
+pub(crate) enum Answer<R> {
     /// The result.
     Done(R),
     /// The endpoint is gone, or has no part in this: plain TCP answers.
@@ -74,7 +74,7 @@ pub enum Answer<R> {
 }
 
 /// What close() does.
-pub enum Close {
+pub(crate) enum Close {
     /// TCP closes now.
     Now,
     /// The endpoint keeps the socket, and the reference that close() had, until [`Attachment::finish_close`].
@@ -82,7 +82,7 @@ pub enum Close {
 }
 
 /// One socket's part of the protocol. Attached to the socket, which holds a reference.
-pub trait Endpoint: Send + Sync + Sized + 'static {
+pub(crate) trait Endpoint: Send + Sync + Sized + 'static {
     /// The name for TCP_ULP, at most 15 bytes.
     const NAME: &'static str;
 

@@ -12,7 +12,7 @@ use crate::bindings;
 macro_rules! errnos {
     ($($(#[$doc:meta])* $name:ident = $errno:ident;)*) => {$(
         $(#[$doc])*
-        pub fn $name() -> Error {
+        pub(crate) fn $name() -> Error {
             Error::from_errno(-(bindings::$errno as c_int))
         }
     )*};

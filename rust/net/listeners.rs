@@ -39,7 +39,7 @@ use crate::bindings;
 /// What a namespace has: whether the hook is registered there. Its drop takes the hook back, and before that has the
 /// default listeners answer no more.
 #[pin_data(PinnedDrop)]
-pub struct Listeners<T: Endpoint> {
+pub(crate) struct Listeners<T: Endpoint> {
     net: NetPtr,
     #[pin]
     hooked: Mutex<bool>,
@@ -83,13 +83,13 @@ impl<T: Endpoint> Listeners<T> {
     /// # Safety
     ///
     /// As of [`pernet::get`].
-    pub unsafe fn of<'a>(net: *mut bindings::net) -> &'a Self {
+    pub(crate) unsafe fn of<'a>(net: *mut bindings::net) -> &'a Self {
         // SAFETY: By the requirements of this function.
         unsafe { pernet::get(net) }
     }
 
     /// Registers the hook in this namespace, if it is not yet. ENOMEM. Process context, may sleep.
-    pub fn hook(&self) -> Result {
+    pub(crate) fn hook(&self) -> Result {
         let mut hooked = self.hooked.lock();
         if !*hooked {
             // SAFETY: The namespace contains `self`, whose drop unregisters.
@@ -109,7 +109,7 @@ impl<T: Endpoint> Listeners<T> {
     }
 
     /// The default was turned on: the listeners that are there take part. Process context, may sleep.
-    pub fn pick_up(&self) -> Result {
+    pub(crate) fn pick_up(&self) -> Result {
         self.hook()?;
         for_each(self.net.0, wanted, |sk| {
             let locked = sk.lock();
@@ -121,7 +121,7 @@ impl<T: Endpoint> Listeners<T> {
     }
 
     /// The default was turned off: the listeners that took part by it do no more. Process context, may sleep.
-    pub fn let_go(&self) {
+    pub(crate) fn let_go(&self) {
         for_each(self.net.0, taken, |sk| {
             let locked = sk.lock();
             let locked = locked.as_bh();

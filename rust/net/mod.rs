@@ -9,23 +9,23 @@
 //! - `pernet.rs`, `sysctl.rs`, `proc.rs`: network namespaces.
 //! - `registered.rs`: all of it, registered.
 
-pub mod adapters;
-pub mod attach;
-pub mod bh_lock;
-pub mod endpoint;
-pub mod errno;
-pub mod listeners;
-pub mod options;
-pub mod pages;
-pub mod pernet;
-pub mod probe;
-pub mod proc;
-pub mod queue;
-pub mod queue_read;
-pub mod registered;
-pub mod sealing;
-pub mod sock;
-pub mod sysctl;
-pub mod tables;
-pub mod ulp;
-pub mod wire;
+pub(crate) mod adapters;
+pub(crate) mod attach;
+pub(crate) mod bh_lock;
+pub(crate) mod endpoint;
+pub(crate) mod errno;
+pub(crate) mod listeners;
+pub(crate) mod options;
+pub(crate) mod pages;
+pub(crate) mod pernet;
+pub(crate) mod probe;
+pub(crate) mod proc;
+pub(crate) mod queue;
+pub(crate) mod queue_read;
+pub(crate) mod registered;
+pub(crate) mod sealing;
+pub(crate) mod sock;
+pub(crate) mod sysctl;
+pub(crate) mod tables;
+pub(crate) mod ulp;
+pub(crate) mod wire;

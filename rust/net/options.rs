@@ -22,7 +22,7 @@ use crate::bindings;
 /// # Invariants
 ///
 /// `value` has `len` bytes, of the caller or of the kernel as it says itself.
-pub struct OptionReader {
+pub(crate) struct OptionReader {
     value: bindings::sockptr_t,
     len: u32,
 }
@@ -31,13 +31,13 @@ impl OptionReader {
     /// # Safety
     ///
     /// As the type invariant says, for the life of the result.
-    pub unsafe fn new(value: bindings::sockptr_t, len: u32) -> Self {
+    pub(crate) unsafe fn new(value: bindings::sockptr_t, len: u32) -> Self {
         // INVARIANT: By the requirements of this function.
         Self { value, len }
     }
 
     /// An int. EINVAL if the value is shorter, EFAULT. May sleep.
-    pub fn int(&self) -> Result<c_int> {
+    pub(crate) fn int(&self) -> Result<c_int> {
         if (self.len as usize) < size_of::<c_int>() {
             return Err(EINVAL);
         }
@@ -55,14 +55,14 @@ impl OptionReader {
 }
 
 /// The buffer given to getsockopt(), in the caller's memory.
-pub struct OptionWriter {
+pub(crate) struct OptionWriter {
     value: *mut c_void,
     len: *mut c_int,
 }
 
 impl OptionWriter {
     /// From the two pointers of getsockopt(), which are checked when they are used.
-    pub fn new(value: *mut c_void, len: *mut c_int) -> Self {
+    pub(crate) fn new(value: *mut c_void, len: *mut c_int) -> Self {
         Self { value, len }
     }
 
@@ -76,7 +76,7 @@ impl OptionWriter {
     }
 
     /// Writes `bytes` and their number. EINVAL if there is not the room, EFAULT. May sleep.
-    pub fn bytes(&self, bytes: &[u8]) -> Result {
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> Result {
         if self.room()? < bytes.len() {
             return Err(EINVAL);
         }
@@ -90,7 +90,7 @@ impl OptionWriter {
     }
 
     /// Writes an int. As [`OptionWriter::bytes`].
-    pub fn int(&self, int: c_int) -> Result {
+    pub(crate) fn int(&self, int: c_int) -> Result {
         self.bytes(&int.to_ne_bytes())
     }
 }

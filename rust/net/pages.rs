@@ -25,7 +25,7 @@ use crate::{
 /// # Invariants
 ///
 /// `raw` is valid and nobody else uses it during `'a`.
-pub struct Msg<'a> {
+pub(crate) struct Msg<'a> {
     raw: &'a mut bindings::msghdr,
 }
 
@@ -33,7 +33,7 @@ impl<'a> Msg<'a> {
     /// # Safety
     ///
     /// `raw` must be a message that the socket layer handed to this call, which is to be used by nobody else for `'a`.
-    pub unsafe fn from_raw(raw: *mut bindings::msghdr) -> Self {
+    pub(crate) unsafe fn from_raw(raw: *mut bindings::msghdr) -> Self {
         // INVARIANT, SAFETY: By the requirements of this function.
         Self {
             raw: unsafe { &mut *raw },
@@ -41,24 +41,24 @@ impl<'a> Msg<'a> {
     }
 
     /// The C message.
-    pub fn as_ptr(&mut self) -> *mut bindings::msghdr {
+    pub(crate) fn as_ptr(&mut self) -> *mut bindings::msghdr {
         self.raw
     }
 
     /// `msg_flags`.
-    pub fn flags(&self) -> u32 {
+    pub(crate) fn flags(&self) -> u32 {
         self.raw.msg_flags
     }
 
     /// Bytes that the caller still has to send, or room for.
-    pub fn left(&self) -> usize {
+    pub(crate) fn left(&self) -> usize {
         // SAFETY: `count` is the field of an iov_iter in use, whatever its kind; the unions only overlay iov_base.
         unsafe { self.raw.msg_iter.__bindgen_anon_1.__bindgen_anon_1.count }
     }
 
     /// Copies the next bytes of the caller into `to`. EFAULT if they can't be read; the message is not advanced then.
     /// May sleep.
-    pub fn copy_from(&mut self, to: &mut [u8]) -> Result {
+    pub(crate) fn copy_from(&mut self, to: &mut [u8]) -> Result {
         // SAFETY: `to` is valid for writes of its length, the iterator by the type invariant.
         let copied = unsafe {
             bindings::tcpcrypt_copy_from_iter(
@@ -76,7 +76,7 @@ impl<'a> Msg<'a> {
     }
 
     /// Copies `from` to the caller; returns how many bytes could be written. May sleep.
-    pub fn copy_to(&mut self, from: &[u8]) -> usize {
+    pub(crate) fn copy_to(&mut self, from: &[u8]) -> usize {
         // SAFETY: `from` is valid for reads of its length, the iterator by the type invariant.
         unsafe {
             bindings::tcpcrypt_copy_to_iter(from.as_ptr().cast(), from.len(), &mut self.raw.msg_iter)
@@ -84,7 +84,7 @@ impl<'a> Msg<'a> {
     }
 
     /// Whether the caller's memory is made of pages that can be used in place.
-    pub fn has_pages(&self) -> bool {
+    pub(crate) fn has_pages(&self) -> bool {
         // SAFETY: By the type invariant.
         unsafe { bindings::tcpcrypt_iter_has_pages(&self.raw.msg_iter) }
     }
@@ -98,7 +98,7 @@ const MAX_PIECES: usize = 24;
 /// # Invariants
 ///
 /// If `pinned`, the pages in `pages` are pinned and this value unpins them.
-pub struct IterPages {
+pub(crate) struct IterPages {
     pages: KVec<*mut bindings::page>,
     pinned: bool,
     written: bool,
@@ -174,12 +174,12 @@ impl IterPages {
     }
 
     /// Bytes taken.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
     /// Gives the bytes back to the message, which then stands where it stood before.
-    pub fn give_back(self, msg: &mut Msg<'_>) {
+    pub(crate) fn give_back(self, msg: &mut Msg<'_>) {
         // SAFETY: `take` advanced the iterator by that many bytes.
         unsafe { bindings::iov_iter_revert(&mut msg.raw.msg_iter, self.len) };
     }
@@ -208,7 +208,7 @@ impl Drop for IterPages {
 ///
 /// Each entry of `pieces` is `bv_len` bytes in the linear map on which this value holds a page reference, and that
 /// nobody else was given. `len` is their sum.
-pub struct FragPages {
+pub(crate) struct FragPages {
     pieces: KVec<bindings::bio_vec>,
     len: usize,
     /// How many bytes of them TCP took.
@@ -220,7 +220,7 @@ unsafe impl Send for FragPages {}
 
 impl FragPages {
     /// Allocates `len` bytes, uninitialised. ENOMEM. May sleep.
-    pub fn new(sk: &LockedSock<'_>, len: usize) -> Result<Self> {
+    pub(crate) fn new(sk: &LockedSock<'_>, len: usize) -> Result<Self> {
         let mut pages = Self {
             pieces: KVec::with_capacity(2, GFP_KERNEL)?,
             len: 0,
@@ -254,17 +254,17 @@ impl FragPages {
     }
 
     /// Bytes.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
     /// Bytes that TCP did not take yet.
-    pub fn unsent(&self) -> usize {
+    pub(crate) fn unsent(&self) -> usize {
         self.len - self.sent
     }
 
     /// Leaves only the first `len` bytes.
-    pub fn truncate(&mut self, len: usize) {
+    pub(crate) fn truncate(&mut self, len: usize) {
         let mut keep = len;
         for piece in self.pieces.iter_mut() {
             let part = keep.min(piece.bv_len as usize);
@@ -305,7 +305,7 @@ impl FragPages {
     }
 
     /// Writes `bytes` from `offset` on; what would be behind the end is left out.
-    pub fn write(&mut self, mut offset: usize, mut bytes: &[u8]) {
+    pub(crate) fn write(&mut self, mut offset: usize, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let piece = self.piece_mut(offset, bytes.len());
             let Some((now, later)) = bytes.split_at_checked(piece.len()).filter(|(now, _)| !now.is_empty())
@@ -319,7 +319,7 @@ impl FragPages {
     }
 
     /// Reads up to `to.len()` bytes from `offset` on; returns how many there were.
-    pub fn read(&self, offset: usize, to: &mut [u8]) -> usize {
+    pub(crate) fn read(&self, offset: usize, to: &mut [u8]) -> usize {
         let mut done = 0;
         while let Some(rest) = to.get_mut(done..).filter(|rest| !rest.is_empty()) {
             let piece = self.piece(offset + done, rest.len());
@@ -333,7 +333,7 @@ impl FragPages {
     }
 
     /// Copies `len` bytes of the caller to `offset`. EFAULT; the message is not advanced then. May sleep.
-    pub fn fill_from(&mut self, msg: &mut Msg<'_>, offset: usize, len: usize) -> Result {
+    pub(crate) fn fill_from(&mut self, msg: &mut Msg<'_>, offset: usize, len: usize) -> Result {
         let mut done = 0;
         while done < len {
             let piece = self.piece_mut(offset + done, len - done);
@@ -352,7 +352,7 @@ impl FragPages {
     }
 
     /// Copies up to `len` bytes from `offset` on to the caller; returns how many could be written. May sleep.
-    pub fn copy_to(&self, msg: &mut Msg<'_>, offset: usize, len: usize) -> usize {
+    pub(crate) fn copy_to(&self, msg: &mut Msg<'_>, offset: usize, len: usize) -> usize {
         let mut done = 0;
         while done < len {
             let piece = self.piece(offset + done, len - done);
@@ -393,7 +393,7 @@ impl FragPages {
     /// # Safety
     ///
     /// `skb` must be valid and have `from + len` bytes.
-    pub unsafe fn fill_from_skb(
+    pub(crate) unsafe fn fill_from_skb(
         &mut self,
         offset: usize,
         skb: *const bindings::sk_buff,
@@ -426,7 +426,7 @@ impl FragPages {
     /// not wait for room.
     ///
     /// `flags`: MSG_MORE and MSG_NOSIGNAL as for sendmsg().
-    pub fn push(&mut self, sk: &LockedSock<'_>, flags: u32) -> Result {
+    pub(crate) fn push(&mut self, sk: &LockedSock<'_>, flags: u32) -> Result {
         while self.unsent() > 0 {
             let mut msg = bindings::msghdr {
                 msg_flags: bindings::MSG_SPLICE_PAGES

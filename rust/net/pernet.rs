@@ -41,7 +41,7 @@ use crate::{
 
 /// A network namespace: `struct net`.
 #[repr(transparent)]
-pub struct Net(Opaque<bindings::net>);
+pub(crate) struct Net(Opaque<bindings::net>);
 
 impl Net {
     /// The namespace that C calls `net`.
@@ -49,19 +49,19 @@ impl Net {
     /// # Safety
     ///
     /// `net` must be a namespace, and it must not be freed during `'a`.
-    pub unsafe fn from_raw<'a>(net: *mut bindings::net) -> &'a Self {
+    pub(crate) unsafe fn from_raw<'a>(net: *mut bindings::net) -> &'a Self {
         // SAFETY: The caller vouches for the pointer; the type is transparent.
         unsafe { &*net.cast() }
     }
 
     /// The namespace as C sees it.
-    pub fn as_ptr(&self) -> *mut bindings::net {
+    pub(crate) fn as_ptr(&self) -> *mut bindings::net {
         self.0.get()
     }
 }
 
 /// Where the kernel keeps the state of one type in every namespace. A `static`, one per type.
-pub struct Id {
+pub(crate) struct Id {
     /// What `net_generic()` wants; set before the first namespace is initialised.
     slot: Atomic<u32>,
     taken: Atomic<bool>,
@@ -69,7 +69,7 @@ pub struct Id {
 
 impl Id {
     /// An identifier that nobody uses.
-    pub const fn unused() -> Self {
+    pub(crate) const fn unused() -> Self {
         Self {
             slot: Atomic::new(0),
             taken: Atomic::new(false),
@@ -86,7 +86,7 @@ impl Id {
 
 /// Something that every network namespace has one of. Its `Drop` is what happens when the namespace goes away, or the
 /// module.
-pub trait PerNet: Sized + Send + Sync + 'static {
+pub(crate) trait PerNet: Sized + Send + Sync + 'static {
     /// Where it is kept: always the same static, not shared with another type.
     fn id() -> &'static Id;
 
@@ -103,7 +103,7 @@ pub trait PerNet: Sized + Send + Sync + 'static {
 /// # Invariants
 ///
 /// `ops` is registered, and it is the only one with the identifier of `T`.
-pub struct Registration<T: PerNet> {
+pub(crate) struct Registration<T: PerNet> {
     ops: KBox<Opaque<bindings::pernet_operations>>,
     _kept: PhantomData<T>,
 }
@@ -117,7 +117,7 @@ impl<T: PerNet> Registration<T> {
     /// Makes a `T` in every namespace that exists, and in each new one from now on.
     ///
     /// EBUSY if that is done already, ENOMEM, or the error of [`PerNet::new`]. Context: process, may sleep.
-    pub fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         // kzalloc(), which the memory comes from, aligns at least for words.
         const { assert!(align_of::<T>() <= align_of::<u64>()) };
         let id = T::id();
@@ -192,7 +192,7 @@ unsafe extern "C" fn exit<T: PerNet>(net: *mut bindings::net) {
 /// From before the call until the end of `'a` `T` must be registered and `net` must not get as far as its exit functions.
 /// That is so for as long as something exists that was registered after `T` and is torn down before it in `net`, such as
 /// netfilter hooks, or as long as a socket that is not the kernel's own exists in `net` and the module is pinned.
-pub unsafe fn get<'a, T: PerNet>(net: *mut bindings::net) -> &'a T {
+pub(crate) unsafe fn get<'a, T: PerNet>(net: *mut bindings::net) -> &'a T {
     // SAFETY: `net` is a namespace by the requirements of this function.
     let memory = T::id().memory(unsafe { Net::from_raw(net) });
     // SAFETY: `init` put a `T` there, and `exit` is not called during `'a`.
@@ -204,7 +204,7 @@ pub unsafe fn get<'a, T: PerNet>(net: *mut bindings::net) -> &'a T {
 /// # Invariants
 ///
 /// `first` points at the first of the 65536 bits that `words` has.
-pub struct PortSet {
+pub(crate) struct PortSet {
     words: KVec<Atomic<usize>>,
     first: *mut usize,
 }
@@ -216,7 +216,7 @@ unsafe impl Sync for PortSet {}
 
 impl PortSet {
     /// Bits in a set.
-    pub const BITS: usize = 1 << 16;
+    pub(crate) const BITS: usize = 1 << 16;
 
     const WORD: usize = usize::BITS as usize;
 
@@ -238,7 +238,7 @@ impl PortSet {
     }
 
     /// Whether `port` is in the set. Context: any.
-    pub fn contains(&self, port: u16) -> bool {
+    pub(crate) fn contains(&self, port: u16) -> bool {
         let port = usize::from(port);
         self.words
             .get(port / Self::WORD)
@@ -294,7 +294,7 @@ impl Drop for Counters {
 ///
 /// Reading a setting takes no lock: what a connection reads was so at some moment around. Context: any.
 #[pin_data]
-pub struct NetState {
+pub(crate) struct NetState {
     enable_connect: Atomic<bool>,
     enable_listen: Atomic<bool>,
     aconf: Atomic<u64>,
@@ -335,64 +335,64 @@ impl NetState {
     /// # Safety
     ///
     /// As of [`get`].
-    pub unsafe fn of<'a>(net: *mut bindings::net) -> &'a Self {
+    pub(crate) unsafe fn of<'a>(net: *mut bindings::net) -> &'a Self {
         // SAFETY: The caller vouches for the same.
         unsafe { get(net) }
     }
 
     /// Whether connections that are opened here try ENO.
-    pub fn enable_connect(&self) -> bool {
+    pub(crate) fn enable_connect(&self) -> bool {
         self.enable_connect.load(Relaxed)
     }
 
     /// Whether listeners answer ENO.
-    pub fn enable_listen(&self) -> bool {
+    pub(crate) fn enable_listen(&self) -> bool {
         self.enable_listen.load(Relaxed)
     }
 
     /// What is offered in role A, best first.
-    pub fn aconf(&self) -> AeadList {
+    pub(crate) fn aconf(&self) -> AeadList {
         Packed::from_bits(self.aconf.load(Relaxed)).unpack()
     }
 
     /// What is accepted in role B, best first.
-    pub fn bconf(&self) -> AeadList {
+    pub(crate) fn bconf(&self) -> AeadList {
         Packed::from_bits(self.bconf.load(Relaxed)).unpack()
     }
 
     /// Whether connections of the local port `local` (host byte order) stay plain.
-    pub fn excludes_local(&self, local: u16) -> bool {
+    pub(crate) fn excludes_local(&self, local: u16) -> bool {
         self.exclude_local.contains(local)
     }
 
     /// Whether connections to or from the remote port `remote` (host byte order) stay plain.
-    pub fn excludes_remote(&self, remote: u16) -> bool {
+    pub(crate) fn excludes_remote(&self, remote: u16) -> bool {
         self.exclude_remote.contains(remote)
     }
 
     /// Whether connections between these ports (host byte order) stay plain.
-    pub fn excludes(&self, local: u16, remote: u16) -> bool {
+    pub(crate) fn excludes(&self, local: u16, remote: u16) -> bool {
         self.excludes_local(local) || self.excludes_remote(remote)
     }
 
     /// Adds one to `counter`.
-    pub fn count(&self, counter: Counter) {
+    pub(crate) fn count(&self, counter: Counter) {
         self.add(counter, 1);
     }
 
     /// Adds `n` to `counter`.
-    pub fn add(&self, counter: Counter, n: u64) {
+    pub(crate) fn add(&self, counter: Counter, n: u64) {
         // SAFETY: It is a number in per-CPU memory, by the type invariant of `Counters`.
         unsafe { bindings::tcpcrypt_percpu_add(self.counters.place(counter), n) };
     }
 
     /// Takes one from `counter`, which is a gauge.
-    pub fn uncount(&self, counter: Counter) {
+    pub(crate) fn uncount(&self, counter: Counter) {
         self.add(counter, 1_u64.wrapping_neg());
     }
 
     /// The sum of what all CPUs have added to `counter`.
-    pub fn total(&self, counter: Counter) -> u64 {
+    pub(crate) fn total(&self, counter: Counter) -> u64 {
         // SAFETY: As in `add`.
         unsafe { bindings::tcpcrypt_percpu_sum(self.counters.place(counter)) }
     }

@@ -40,7 +40,7 @@ use crate::bindings;
 /// # Invariants
 ///
 /// `tracepoint` is the one on which `probe` is registered.
-pub struct StateProbe {
+pub(crate) struct StateProbe {
     tracepoint: NonNull<bindings::tracepoint>,
     probe: *mut c_void,
 }
@@ -52,7 +52,7 @@ unsafe impl Sync for StateProbe {}
 
 impl StateProbe {
     /// Registers the probe for endpoints `T`. ENOENT if the kernel has no such tracepoint, ENOMEM. May sleep.
-    pub fn new<T: Endpoint>() -> Result<Self> {
+    pub(crate) fn new<T: Endpoint>() -> Result<Self> {
         let mut found: *mut bindings::tracepoint = ptr::null_mut();
         // SAFETY: `pick` writes to `found` during the call only.
         unsafe { bindings::for_each_kernel_tracepoint(Some(pick), (&raw mut found).cast()) };
@@ -162,7 +162,7 @@ fn listen<T: Endpoint>(sk: &BhSock<'_>) {
 }
 
 /// Has a listener answer offers if the namespace's default says so. Atomic, the socket locked.
-pub fn listen_by_default<T: Endpoint>(sk: &BhSock<'_>) {
+pub(crate) fn listen_by_default<T: Endpoint>(sk: &BhSock<'_>) {
     if !attach::has_ulp(sk) && tables::is_plain(sk.sk()) && T::listening(sk) {
         let _ = wire::start_answering(sk);
     }

@@ -28,7 +28,7 @@ use crate::{
 const NAME: &CStr = c"tcp_crypt_stat";
 
 /// The file in every namespace. Drop waits for those who read it; it sleeps.
-pub struct StatFile {
+pub(crate) struct StatFile {
     // The order is that of the teardown: the files show the states.
     _files: Registration<File>,
     _states: Arc<Registration<NetState>>,
@@ -36,7 +36,7 @@ pub struct StatFile {
 
 impl StatFile {
     /// EBUSY if it exists, ENOMEM. Context: process, may sleep.
-    pub fn new(states: Arc<Registration<NetState>>) -> Result<Self> {
+    pub(crate) fn new(states: Arc<Registration<NetState>>) -> Result<Self> {
         Ok(Self {
             _files: Registration::new()?,
             _states: states,

@@ -25,7 +25,7 @@ use crate::bindings;
 /// # Invariants
 ///
 /// `0` is a workqueue that `alloc_workqueue()` made and that was not destroyed.
-pub struct OwnedQueue(NonNull<bindings::workqueue_struct>);
+pub(crate) struct OwnedQueue(NonNull<bindings::workqueue_struct>);
 
 // SAFETY: A workqueue belongs to no thread, and its functions lock what they share.
 unsafe impl Send for OwnedQueue {}
@@ -34,7 +34,7 @@ unsafe impl Sync for OwnedQueue {}
 
 impl OwnedQueue {
     /// Makes a queue. `name` is what its threads are called in `ps`. ENOMEM. Context: process, may sleep.
-    pub fn new(name: &'static CStr) -> Result<Self> {
+    pub(crate) fn new(name: &'static CStr) -> Result<Self> {
         // SAFETY: `name` is a C string; the kernel makes a copy.
         let queue = unsafe { bindings::tcpcrypt_alloc_workqueue(name.as_char_ptr()) };
 

@@ -61,7 +61,7 @@ impl BhSock<'_> {
     }
 
     /// Copies the bytes from `offset` on behind the first unread byte. EAGAIN if they are not all there.
-    pub fn peek(&self, offset: u32, to: &mut [u8]) -> Result {
+    pub(crate) fn peek(&self, offset: u32, to: &mut [u8]) -> Result {
         let mut done = 0;
         self.for_each_piece(offset, to.len() as u32, |skb, from, len| {
             let part = to.get_mut(done..done + len as usize).ok_or(EINVAL)?;
@@ -79,7 +79,7 @@ impl LockedSock<'_> {
     /// Adds the first `len` unread bytes to `list`, in place. EAGAIN if they are not all there; EMSGSIZE or ENOSPC if
     /// they are in too many pieces, the list is to be cleared then. The list is to be used before the lock is dropped or
     /// anything is consumed.
-    pub fn map_unread(&self, len: u32, list: &mut SgList) -> Result {
+    pub(crate) fn map_unread(&self, len: u32, list: &mut SgList) -> Result {
         self.as_bh().for_each_piece(0, len, |skb, from, part| {
             // SAFETY: The buffer has these bytes and stays as it is while the socket is locked: TCP coalesces and
             // collapses only with the lock. Its memory is readable, for sockets of devmem are never attached.
@@ -88,7 +88,7 @@ impl LockedSock<'_> {
     }
 
     /// Copies the first `len` unread bytes to `to`, from `offset` on. EAGAIN if they are not all there.
-    pub fn copy_unread(&self, len: u32, to: &mut FragPages, offset: usize) -> Result {
+    pub(crate) fn copy_unread(&self, len: u32, to: &mut FragPages, offset: usize) -> Result {
         let mut done = 0;
         self.as_bh().for_each_piece(0, len, |skb, from, part| {
             // SAFETY: The buffer has these bytes.
@@ -99,7 +99,7 @@ impl LockedSock<'_> {
     }
 
     /// Marks the first `len` unread bytes as read: frees their buffers and tells the peer about the room.
-    pub fn consume(&self, len: u32) {
+    pub(crate) fn consume(&self, len: u32) {
         // SAFETY: This process owns the socket.
         unsafe { bindings::tcp_read_done(self.as_ptr(), len as usize) };
     }

@@ -47,11 +47,11 @@ use crate::{
 const KEYS_IN_ADVANCE: usize = 64;
 
 /// What all endpoints share.
-pub struct Shared {
+pub(crate) struct Shared {
     /// Where their work runs.
-    pub queue: OwnedQueue,
+    pub(crate) queue: OwnedQueue,
     /// Ephemeral keys.
-    pub pool: Pool,
+    pub(crate) pool: Pool,
 }
 
 /// The address of the [`Shared`], while it is there.
@@ -59,7 +59,7 @@ static SHARED: Atomic<usize> = Atomic::new(0);
 
 /// What all endpoints share; None before it is there and after. For code that runs for an endpoint, all of which are
 /// gone before it is dropped.
-pub fn shared() -> Option<&'static Shared> {
+pub(crate) fn shared() -> Option<&'static Shared> {
     let address = SHARED.load(Acquire);
     // SAFETY: Not null means that `SharedOwner` is there. Whoever calls runs for a socket that is attached, or in the
     // queue's own work: `Registered` drops it after no socket is attached any more and its work is done.
@@ -67,7 +67,9 @@ pub fn shared() -> Option<&'static Shared> {
 }
 
 /// Owns the [`Shared`] and makes it known.
-struct SharedOwner(KBox<Shared>);
+struct SharedOwner {
+    _shared: KBox<Shared>,
+}
 
 impl SharedOwner {
     fn new() -> Result<Self> {
@@ -79,7 +81,7 @@ impl SharedOwner {
             GFP_KERNEL,
         )?;
         SHARED.store(ptr::from_ref(&*shared).expose_provenance(), Release);
-        Ok(Self(shared))
+        Ok(Self { _shared: shared })
     }
 }
 
@@ -126,7 +128,7 @@ impl<T: Endpoint> Events for ListenEvents<T> {
 }
 
 /// The module's registrations. The fields are dropped in the order in which they stand here.
-pub struct Registered<T: Endpoint> {
+pub(crate) struct Registered<T: Endpoint> {
     // Nobody changes settings any more.
     _sysctls: Sysctls<ListenEvents<T>>,
     // No socket is attached by default any more, and none by TCP_ULP.
@@ -145,7 +147,7 @@ pub struct Registered<T: Endpoint> {
 
 impl<T: Endpoint> Registered<T> {
     /// Registers everything. Process context, may sleep.
-    pub fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         tables::build::<T>()?;
         // In the opposite order of the fields: what a step uses is there before it.
         let wait_again = LastInstructions;
@@ -171,7 +173,7 @@ impl<T: Endpoint> Registered<T> {
 }
 
 /// Makes sure that SYN-ACKs of the socket's namespace can be answered. ENOMEM. Process context, may sleep.
-pub fn answer_in<T: Endpoint>(sk: Sk<'_>) -> Result {
+pub(crate) fn answer_in<T: Endpoint>(sk: Sk<'_>) -> Result {
     // SAFETY: The socket keeps its namespace, and the caller the module.
     unsafe { Listeners::<T>::of(sk.net()) }.hook()
 }

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Bytes in front of a frame's data: the header, which is associated data, and the flags.
-pub const LEAD: usize = HEADER_LEN + 1;
+pub(crate) const LEAD: usize = HEADER_LEN + 1;
 
 /// Entries for one side of an operation. Bytes in more pieces are copied together first.
 const PIECES: usize = 40;
@@ -39,7 +39,7 @@ const PIECES: usize = 40;
 type Nonce = [u8; Aead::NONCE_LEN];
 
 /// Memory for one operation at a time. Made at the first frame of a call and used for all of them.
-pub struct Workspace {
+pub(crate) struct Workspace {
     request: Request,
     src: SgList,
     dst: SgList,
@@ -49,7 +49,7 @@ pub struct Workspace {
 
 impl Workspace {
     /// The workspace in `slot`, made if there is none for `cipher`. ENOMEM. May sleep.
-    pub fn get<'a>(slot: &'a mut Option<Workspace>, cipher: &Cipher) -> Result<&'a mut Workspace> {
+    pub(crate) fn get<'a>(slot: &'a mut Option<Workspace>, cipher: &Cipher) -> Result<&'a mut Workspace> {
         if !slot.as_ref().is_some_and(|space| space.request.fits(cipher)) {
             *slot = Some(Workspace {
                 request: cipher.request(GFP_KERNEL)?,
@@ -67,7 +67,7 @@ impl Workspace {
     }
 
     /// Seals a frame whose plaintext is in `pages` behind the header, with room for the tag at the end.
-    pub fn seal_in_place(
+    pub(crate) fn seal_in_place(
         &mut self,
         cipher: &Cipher,
         pages: &mut FragPages,
@@ -92,7 +92,7 @@ impl Workspace {
     /// Seals a frame whose data are the next `len` bytes of the caller, in `pages`, which are made for `len` bytes of
     /// data. Returns the bytes that it took, which may be fewer if they are in many pieces: `pages` is shorter then, and
     /// `lead` was asked again. Otherwise nothing was taken.
-    pub fn seal_from(
+    pub(crate) fn seal_from(
         &mut self,
         cipher: &Cipher,
         pages: &mut FragPages,
@@ -153,7 +153,7 @@ impl Workspace {
     /// Opens the frame of `frame_len` bytes that the receive queue begins with, to the caller's next bytes, and gives
     /// its flags to `accept`. If that says no, or the bytes are in too many pieces, the answer is false and nothing is
     /// taken, though the caller's memory may have been written to. EBADMSG for a forged frame.
-    pub fn open_to(
+    pub(crate) fn open_to(
         &mut self,
         cipher: &Cipher,
         sk: &LockedSock<'_>,
@@ -201,7 +201,7 @@ impl Workspace {
 
     /// Opens the frame of `frame_len` bytes that the receive queue begins with into new pages: the place of the header,
     /// then the plaintext. EBADMSG for a forged frame, ENOMEM.
-    pub fn open_aside(
+    pub(crate) fn open_aside(
         &mut self,
         cipher: &Cipher,
         sk: &LockedSock<'_>,
@@ -233,7 +233,7 @@ impl Workspace {
     }
 
     /// Opens a whole frame in `pages`, where it is. EBADMSG for a forged frame.
-    pub fn open_in_place(
+    pub(crate) fn open_in_place(
         &mut self,
         cipher: &Cipher,
         pages: &mut FragPages,

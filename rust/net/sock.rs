@@ -38,7 +38,7 @@ use crate::bindings;
 ///
 /// `raw` points to a `struct tcp_sock` that is not freed during `'a`.
 #[derive(Clone, Copy)]
-pub struct Sk<'a> {
+pub(crate) struct Sk<'a> {
     raw: NonNull<bindings::sock>,
     _life: PhantomData<&'a bindings::sock>,
 }
@@ -56,7 +56,7 @@ impl<'a> Sk<'a> {
     /// # Safety
     ///
     /// `raw` must be a full TCP socket (`sk_fullsock()`, protocol TCP) that is not freed during `'a`.
-    pub unsafe fn from_raw(raw: *mut bindings::sock) -> Self {
+    pub(crate) unsafe fn from_raw(raw: *mut bindings::sock) -> Self {
         // INVARIANT: By the requirements of this function. SAFETY: They say that it is not null.
         Self {
             raw: unsafe { NonNull::new_unchecked(raw) },
@@ -65,50 +65,50 @@ impl<'a> Sk<'a> {
     }
 
     /// The C socket.
-    pub fn as_ptr(self) -> *mut bindings::sock {
+    pub(crate) fn as_ptr(self) -> *mut bindings::sock {
         self.raw.as_ptr()
     }
 
     /// `struct net` of the socket.
-    pub fn net(self) -> *mut bindings::net {
+    pub(crate) fn net(self) -> *mut bindings::net {
         // SAFETY: The socket is alive by the type invariant.
         unsafe { bindings::tcpcrypt_sock_net(self.as_ptr()) }
     }
 
     /// `sk_state`. Any context.
-    pub fn state(self) -> u32 {
+    pub(crate) fn state(self) -> u32 {
         u32::from(read_once!(self, bindings::sock, __sk_common.skc_state))
     }
 
     /// Whether the socket is of family AF_INET6, v4-mapped addresses included.
-    pub fn is_ipv6(self) -> bool {
+    pub(crate) fn is_ipv6(self) -> bool {
         u32::from(read_once!(self, bindings::sock, __sk_common.skc_family)) == bindings::AF_INET6
     }
 
     /// Whether the peer's FIN was received, or this side called shutdown(SHUT_RD).
-    pub fn is_rcv_shutdown(self) -> bool {
+    pub(crate) fn is_rcv_shutdown(self) -> bool {
         u32::from(read_once!(self, bindings::sock, sk_shutdown)) & bindings::RCV_SHUTDOWN != 0
     }
 
     /// Whether the sending half was shut down.
-    pub fn is_send_shutdown(self) -> bool {
+    pub(crate) fn is_send_shutdown(self) -> bool {
         u32::from(read_once!(self, bindings::sock, sk_shutdown)) & bindings::SEND_SHUTDOWN != 0
     }
 
     /// Whether TCP has a pending error (`sk_err`).
-    pub fn has_error(self) -> bool {
+    pub(crate) fn has_error(self) -> bool {
         read_once!(self, bindings::sock, sk_err) != 0
     }
 
     /// The local port, host byte order; 0 before it is chosen.
-    pub fn local_port(self) -> u16 {
+    pub(crate) fn local_port(self) -> u16 {
         let ports = self.ports();
         // SAFETY: All bit patterns are valid for the union's port pair.
         unsafe { ports.__bindgen_anon_1.skc_num }
     }
 
     /// The peer's port, host byte order; 0 before it is known.
-    pub fn remote_port(self) -> u16 {
+    pub(crate) fn remote_port(self) -> u16 {
         let ports = self.ports();
         // SAFETY: As above.
         u16::from_be(unsafe { ports.__bindgen_anon_1.skc_dport })
@@ -119,7 +119,7 @@ impl<'a> Sk<'a> {
     }
 
     /// Bytes in TCP's receive queue that were not read (`tcp_inq()`).
-    pub fn queued(self) -> u32 {
+    pub(crate) fn queued(self) -> u32 {
         let next: u32 = read_once!(self, bindings::tcp_sock, rcv_nxt);
         let queued = next.wrapping_sub(read_once!(self, bindings::tcp_sock, copied_seq));
         // A FIN has a sequence number and no byte.
@@ -131,56 +131,56 @@ impl<'a> Sk<'a> {
     }
 
     /// Whether the peer's FIN was received.
-    pub fn is_finished(self) -> bool {
+    pub(crate) fn is_finished(self) -> bool {
         self.flag(bindings::sock_flags_SOCK_DONE)
     }
 
     /// SO_SNDBUF in bytes.
-    pub fn sndbuf(self) -> usize {
+    pub(crate) fn sndbuf(self) -> usize {
         usize::try_from(read_once!(self, bindings::sock, sk_sndbuf)).unwrap_or(0)
     }
 
     /// SO_RCVLOWAT in bytes, at least 1.
-    pub fn low_water(self) -> usize {
+    pub(crate) fn low_water(self) -> usize {
         usize::try_from(read_once!(self, bindings::sock, sk_rcvlowat)).map_or(1, |n| n.max(1))
     }
 
     /// Whether a process sleeps until it can send.
-    pub fn has_waiting_writer(self) -> bool {
+    pub(crate) fn has_waiting_writer(self) -> bool {
         read_once!(self, bindings::sock, sk_write_pending) != 0
     }
 
     /// Whether the socket keeps its network namespace alive. Those that don't may outlive what we keep there.
-    pub fn holds_net(self) -> bool {
+    pub(crate) fn holds_net(self) -> bool {
         // SAFETY: The socket is alive; the bit is set when it is made.
         unsafe { (*self.as_ptr()).__sk_common.skc_net_refcnt() != 0 }
     }
 
     /// The settings and counters of the namespace. For sockets with [`Sk::holds_net`], their children, and listeners
     /// that answer.
-    pub fn net_state(self) -> &'a NetState {
+    pub(crate) fn net_state(self) -> &'a NetState {
         // SAFETY: Callers run for a socket that keeps the namespace alive, or before the namespace takes its listeners
         // back, which it does before the state; and in the module, which unregisters what calls them before the state.
         unsafe { NetState::of(self.net()) }
     }
 
     /// The sequence number behind the last byte that was given to TCP.
-    pub fn write_seq(self) -> u32 {
+    pub(crate) fn write_seq(self) -> u32 {
         read_once!(self, bindings::tcp_sock, write_seq)
     }
 
     /// The oldest sequence number that the peer did not acknowledge.
-    pub fn snd_una(self) -> u32 {
+    pub(crate) fn snd_una(self) -> u32 {
         read_once!(self, bindings::tcp_sock, snd_una)
     }
 
     /// The sequence number that is expected next from the peer.
-    pub fn rcv_nxt(self) -> u32 {
+    pub(crate) fn rcv_nxt(self) -> u32 {
         read_once!(self, bindings::tcp_sock, rcv_nxt)
     }
 
     /// Bytes that congestion control lets be in flight.
-    pub fn congestion_window(self) -> usize {
+    pub(crate) fn congestion_window(self) -> usize {
         let packets: u32 = read_once!(self, bindings::tcp_sock, snd_cwnd);
         let mss: u32 = read_once!(self, bindings::tcp_sock, mss_cache);
         (packets as usize).saturating_mul(mss as usize)
@@ -188,66 +188,42 @@ impl<'a> Sk<'a> {
 
     /// Whether the receive window can't grow enough for `target` more bytes, or memory is short, so that what is queued
     /// has to be taken out for more to come (`tcp_epollin_ready()`).
-    pub fn must_drain(self) -> bool {
+    pub(crate) fn must_drain(self) -> bool {
         // SAFETY: The socket is alive by the type invariant; the function only reads.
         unsafe { bindings::tcpcrypt_tcp_epollin_ready(self.as_ptr(), i32::MAX) }
     }
 
-    /// Whether an application would be told that it can write (`sk_stream_is_writeable()`).
-    pub fn is_writeable(self) -> bool {
-        // SAFETY: As above.
-        unsafe { bindings::tcpcrypt_sk_stream_is_writeable(self.as_ptr()) }
-    }
-
     /// Asks TCP to call `sk_write_space` when room appears. Any context.
-    pub fn want_space(self) {
+    pub(crate) fn want_space(self) {
         // SAFETY: As above; only atomic bits are set. `sk_socket` can't go away: callers hold the socket lock or the file.
         unsafe { bindings::tcpcrypt_want_space(self.as_ptr()) }
     }
 
     /// Whether TCP-MD5 or TCP-AO is configured: then nothing may be added to segments.
-    pub fn has_tcp_auth(self) -> bool {
+    pub(crate) fn has_tcp_auth(self) -> bool {
         // SAFETY: As above.
         unsafe { bindings::tcpcrypt_has_tcp_auth(self.as_ptr()) }
     }
 
     /// Whether this connect() is one of TCP Fast Open.
-    pub fn is_fast_opening(self) -> bool {
+    pub(crate) fn is_fast_opening(self) -> bool {
         // SAFETY: As above.
         unsafe { bindings::tcpcrypt_fast_opening(self.as_ptr()) }
     }
 
     /// `sock_flag()`.
-    pub fn flag(self, flag: bindings::sock_flags) -> bool {
+    pub(crate) fn flag(self, flag: bindings::sock_flags) -> bool {
         // SAFETY: As above.
         unsafe { bindings::tcpcrypt_sock_flag(self.as_ptr(), flag) }
     }
 
-    /// Wakes readers, as TCP does when data came: by the callback in the socket. Any context.
-    pub fn wake_readers(self) {
-        let data_ready = read_once!(self, bindings::sock, sk_data_ready);
-        if let Some(data_ready) = data_ready {
-            // SAFETY: The callback is of this socket.
-            unsafe { data_ready(self.as_ptr()) };
-        }
-    }
-
-    /// Wakes everybody who waits for a change of state. Any context.
-    pub fn wake_state(self) {
-        let state_change = read_once!(self, bindings::sock, sk_state_change);
-        if let Some(state_change) = state_change {
-            // SAFETY: The callback is of this socket.
-            unsafe { state_change(self.as_ptr()) };
-        }
-    }
-
     /// Whether a `struct socket` is attached: false before accept() and after close().
-    pub fn has_socket(self) -> bool {
+    pub(crate) fn has_socket(self) -> bool {
         !read_once!(self, bindings::sock, sk_socket).is_null()
     }
 
     /// Runs `f` with the spinlock held, if no process owns the socket. Any context but hardirq; does not sleep.
-    pub fn try_bh(self, f: impl FnOnce(&BhSock<'_>)) {
+    pub(crate) fn try_bh(self, f: impl FnOnce(&BhSock<'_>)) {
         // SAFETY: The socket is alive.
         if unsafe { bindings::tcpcrypt_bh_lock_unowned(self.as_ptr()) } {
             // SAFETY: The spinlock is held and no process owns the socket.
@@ -258,7 +234,7 @@ impl<'a> Sk<'a> {
     }
 
     /// Takes a reference on the socket's memory.
-    pub fn hold(self) -> HeldSock {
+    pub(crate) fn hold(self) -> HeldSock {
         // SAFETY: The socket is alive by the type invariant.
         unsafe { bindings::tcpcrypt_sock_hold(self.as_ptr()) };
         // INVARIANT: The reference was just taken.
@@ -266,7 +242,7 @@ impl<'a> Sk<'a> {
     }
 
     /// Takes the socket lock for a process. Sleeps.
-    pub fn lock(self) -> LockedSock<'a> {
+    pub(crate) fn lock(self) -> LockedSock<'a> {
         // SAFETY: The socket is alive by the type invariant, the context may sleep.
         unsafe { bindings::tcpcrypt_lock_sock(self.as_ptr()) };
         // INVARIANT: The lock was just taken.
@@ -283,7 +259,7 @@ impl<'a> Sk<'a> {
 /// # Invariants
 ///
 /// Owns one reference.
-pub struct HeldSock(NonNull<bindings::sock>);
+pub(crate) struct HeldSock(NonNull<bindings::sock>);
 
 // SAFETY: References are counted atomically and belong to no thread.
 unsafe impl Send for HeldSock {}
@@ -296,13 +272,13 @@ impl HeldSock {
     /// # Safety
     ///
     /// `raw` must be a full TCP socket, and the caller must own a reference on it, which goes to the result.
-    pub unsafe fn from_owned(raw: *mut bindings::sock) -> Self {
+    pub(crate) unsafe fn from_owned(raw: *mut bindings::sock) -> Self {
         // INVARIANT, SAFETY: By the requirements of this function.
         Self(unsafe { NonNull::new_unchecked(raw) })
     }
 
     /// The socket.
-    pub fn sk(&self) -> Sk<'_> {
+    pub(crate) fn sk(&self) -> Sk<'_> {
         // SAFETY: The reference keeps it alive; it came from an `Sk`.
         unsafe { Sk::from_raw(self.0.as_ptr()) }
     }
@@ -320,7 +296,7 @@ impl Drop for HeldSock {
 /// # Invariants
 ///
 /// The current context owns the socket, or holds its spinlock with no process owning it.
-pub struct BhSock<'a> {
+pub(crate) struct BhSock<'a> {
     sk: Sk<'a>,
     _not_send: NotThreadSafe,
 }
@@ -329,7 +305,7 @@ impl<'a> BhSock<'a> {
     /// # Safety
     ///
     /// The current context must own the lock of `sk` in one of the two ways for `'a`.
-    pub unsafe fn new(sk: Sk<'a>) -> Self {
+    pub(crate) unsafe fn new(sk: Sk<'a>) -> Self {
         // INVARIANT: By the requirements of this function.
         Self {
             sk,
@@ -338,7 +314,7 @@ impl<'a> BhSock<'a> {
     }
 
     /// The socket, for `'a`.
-    pub fn sk(&self) -> Sk<'a> {
+    pub(crate) fn sk(&self) -> Sk<'a> {
         self.sk
     }
 }
@@ -356,7 +332,7 @@ impl<'a> Deref for BhSock<'a> {
 /// # Invariants
 ///
 /// The current process owns the socket.
-pub struct LockedSock<'a> {
+pub(crate) struct LockedSock<'a> {
     sk: Sk<'a>,
     release: bool,
     _not_send: NotThreadSafe,
@@ -380,11 +356,11 @@ impl Drop for LockedSock<'_> {
 }
 
 /// How long a call may still sleep, in jiffies.
-pub struct Timeout(kernel::ffi::c_long);
+pub(crate) struct Timeout(kernel::ffi::c_long);
 
 impl Timeout {
     /// Whether the call must not sleep (any more).
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.0 == 0
     }
 }
@@ -396,7 +372,7 @@ impl<'a> LockedSock<'a> {
     ///
     /// The current process must own `sk` for `'a`, and the caller of the callback must expect that the lock is dropped
     /// meanwhile, if functions with `&mut self` are used.
-    pub unsafe fn borrowed(sk: Sk<'a>) -> Self {
+    pub(crate) unsafe fn borrowed(sk: Sk<'a>) -> Self {
         // INVARIANT: By the requirements of this function.
         Self {
             sk,
@@ -406,18 +382,18 @@ impl<'a> LockedSock<'a> {
     }
 
     /// The socket, for `'a`.
-    pub fn sk(&self) -> Sk<'a> {
+    pub(crate) fn sk(&self) -> Sk<'a> {
         self.sk
     }
 
     /// For functions that are used in both contexts.
-    pub fn as_bh(&self) -> BhSock<'_> {
+    pub(crate) fn as_bh(&self) -> BhSock<'_> {
         // SAFETY: This process owns the socket as long as `self` is borrowed.
         unsafe { BhSock::new(self.sk) }
     }
 
     /// Runs `f` with the lock dropped.
-    pub fn unlocked<R>(&mut self, f: impl FnOnce(Sk<'a>) -> R) -> R {
+    pub(crate) fn unlocked<R>(&mut self, f: impl FnOnce(Sk<'a>) -> R) -> R {
         // SAFETY: By the type invariant this process owns the socket.
         unsafe { bindings::release_sock(self.as_ptr()) };
         let result = f(self.sk);
@@ -427,24 +403,24 @@ impl<'a> LockedSock<'a> {
     }
 
     /// `sock_rcvtimeo()`: SO_RCVTIMEO, or nothing for a call that must not block.
-    pub fn rcv_timeout(&self, noblock: bool) -> Timeout {
+    pub(crate) fn rcv_timeout(&self, noblock: bool) -> Timeout {
         // SAFETY: The socket is alive.
         Timeout(unsafe { bindings::tcpcrypt_sock_rcvtimeo(self.as_ptr(), noblock) })
     }
 
     /// `sock_sndtimeo()`.
-    pub fn snd_timeout(&self, noblock: bool) -> Timeout {
+    pub(crate) fn snd_timeout(&self, noblock: bool) -> Timeout {
         // SAFETY: The socket is alive.
         Timeout(unsafe { bindings::tcpcrypt_sock_sndtimeo(self.as_ptr(), noblock) })
     }
 
     /// A timeout of `jiffies`.
-    pub fn timeout(jiffies: kernel::ffi::c_long) -> Timeout {
+    pub(crate) fn timeout(jiffies: kernel::ffi::c_long) -> Timeout {
         Timeout(jiffies)
     }
 
     /// `sock_rcvlowat()`: how many bytes a read of `len` waits for.
-    pub fn rcvlowat(&self, waitall: bool, len: usize) -> usize {
+    pub(crate) fn rcvlowat(&self, waitall: bool, len: usize) -> usize {
         let len = i32::try_from(len).unwrap_or(i32::MAX);
         // SAFETY: The socket is alive.
         let target =
@@ -454,7 +430,7 @@ impl<'a> LockedSock<'a> {
 
     /// Sleeps until anything happens on the socket. EAGAIN when the time is over, ERESTARTSYS or EINTR on a signal.
     /// Drops the lock meanwhile.
-    pub fn wait(&mut self, timeout: &mut Timeout) -> Result {
+    pub(crate) fn wait(&mut self, timeout: &mut Timeout) -> Result {
         if timeout.is_over() {
             return Err(EAGAIN);
         }
@@ -466,14 +442,14 @@ impl<'a> LockedSock<'a> {
 
     /// Sleeps until a connect() under way is through (`sk_stream_wait_connect()`). EPIPE if there is none, EAGAIN,
     /// ERESTARTSYS or EINTR. Drops the lock meanwhile.
-    pub fn wait_connect(&mut self, timeout: &mut Timeout) -> Result {
+    pub(crate) fn wait_connect(&mut self, timeout: &mut Timeout) -> Result {
         // SAFETY: As for `wait`.
         to_result(unsafe { bindings::sk_stream_wait_connect(self.as_ptr(), &mut timeout.0) })
     }
 
     /// Sleeps until the send buffer has room (`sk_stream_wait_memory()`). EPIPE, EAGAIN, ERESTARTSYS or EINTR. Drops
     /// the lock meanwhile.
-    pub fn wait_memory(&mut self, timeout: &mut Timeout) -> Result {
+    pub(crate) fn wait_memory(&mut self, timeout: &mut Timeout) -> Result {
         self.sk.want_space();
         // SAFETY: As for `wait`. `sk_socket` is there: callers come through a file, or grafted one.
         to_result(unsafe { bindings::sk_stream_wait_memory(self.as_ptr(), &mut timeout.0) })
@@ -489,19 +465,19 @@ impl<'a> LockedSock<'a> {
     }
 
     /// Whether the send buffer has room for another frame (`sk_stream_memory_free()`).
-    pub fn has_memory(&self) -> bool {
+    pub(crate) fn has_memory(&self) -> bool {
         // SAFETY: The socket is alive and locked.
         unsafe { bindings::tcpcrypt_sk_stream_memory_free(self.as_ptr()) }
     }
 
     /// Takes the pending error of TCP, if there is one (`sock_error()`).
-    pub fn take_error(&self) -> Result {
+    pub(crate) fn take_error(&self) -> Result {
         // SAFETY: The socket is alive.
         to_result(unsafe { bindings::tcpcrypt_sock_error(self.as_ptr()) })
     }
 
     /// Sets an error that poll() shows and the next call of the socket layer returns, and wakes everybody.
-    pub fn set_error(&self, error: Error) {
+    pub(crate) fn set_error(&self, error: Error) {
         // SAFETY: The socket is alive and locked.
         unsafe {
             addr_of_mut!((*self.as_ptr()).sk_err).write_volatile(-error.to_errno());
@@ -511,7 +487,7 @@ impl<'a> LockedSock<'a> {
 
     /// Resets the connection: RST to the peer, `error` for everybody who waits (`tcp_abort()`). Drops the lock
     /// meanwhile.
-    pub fn abort(&mut self, error: Error) {
+    pub(crate) fn abort(&mut self, error: Error) {
         self.unlocked(|sk| {
             // SAFETY: The socket is alive; the function takes the lock itself.
             unsafe { bindings::tcp_abort(sk.as_ptr(), -error.to_errno()) };
@@ -520,7 +496,7 @@ impl<'a> LockedSock<'a> {
 
     /// Runs `f` with the sending half open for TCP, after the application closed it: what was written before still goes
     /// out.
-    pub fn send_open<R>(&self, f: impl FnOnce() -> R) -> R {
+    pub(crate) fn send_open<R>(&self, f: impl FnOnce() -> R) -> R {
         let shutdown = read_once!(self.sk, bindings::sock, sk_shutdown);
         let put = |value: u8| {
             // SAFETY: The socket is alive and locked; readers without the lock use READ_ONCE().
@@ -534,7 +510,7 @@ impl<'a> LockedSock<'a> {
     }
 
     /// Sends what TCP holds back because more was announced (MSG_MORE). Drops the lock meanwhile.
-    pub fn push_held_back(&mut self) {
+    pub(crate) fn push_held_back(&mut self) {
         let socket = read_once!(self.sk, bindings::sock, sk_socket);
         if socket.is_null() {
             return;
@@ -549,7 +525,7 @@ impl<'a> LockedSock<'a> {
 
     /// The error of a send that failed with `error`: TCP's own where there is one, and SIGPIPE for EPIPE unless
     /// `flags` has MSG_NOSIGNAL (`sk_stream_error()`).
-    pub fn stream_error(&self, flags: u32, error: Error) -> Error {
+    pub(crate) fn stream_error(&self, flags: u32, error: Error) -> Error {
         // SAFETY: The socket is alive and locked.
         Error::from_errno(unsafe {
             bindings::sk_stream_error(self.as_ptr(), flags as i32, error.to_errno())
@@ -557,25 +533,25 @@ impl<'a> LockedSock<'a> {
     }
 
     /// Completes a send with MSG_ZEROCOPY whose bytes were copied.
-    pub fn complete_zerocopy(&self, msg: &mut super::pages::Msg<'_>, size: usize) {
+    pub(crate) fn complete_zerocopy(&self, msg: &mut super::pages::Msg<'_>, size: usize) {
         // SAFETY: The socket is alive and locked, the message valid.
         unsafe { bindings::tcpcrypt_zerocopy_done(self.as_ptr(), msg.as_ptr(), size) };
     }
 
     /// Keeps urgent bytes in the stream, where they don't tear frames apart.
-    pub fn keep_urgent_inline(sk: &BhSock<'_>) {
+    pub(crate) fn keep_urgent_inline(sk: &BhSock<'_>) {
         // SAFETY: The socket is alive and locked.
         unsafe { bindings::tcpcrypt_add_connect_options(sk.as_ptr()) };
     }
 
     /// SO_LINGER: the time in jiffies, if it is on.
-    pub fn linger(&self) -> Option<kernel::ffi::c_ulong> {
+    pub(crate) fn linger(&self) -> Option<kernel::ffi::c_ulong> {
         self.flag(bindings::sock_flags_SOCK_LINGER)
             .then(|| read_once!(self.sk, bindings::sock, sk_lingertime))
     }
 
     /// Runs `f` with Nagle's algorithm and TCP_CORK out of force, for messages that the peer waits for.
-    pub fn uncorked<R>(&self, f: impl FnOnce() -> R) -> R {
+    pub(crate) fn uncorked<R>(&self, f: impl FnOnce() -> R) -> R {
         let tp: *mut bindings::tcp_sock = self.as_ptr().cast();
         // SAFETY: The socket is alive and locked, and with it the bit-field, in both calls.
         let nonagle = unsafe { (*tp).nonagle() };
@@ -592,25 +568,25 @@ impl<'a> LockedSock<'a> {
 ///
 /// A borrow lasts no longer than a borrow of the proof of the lock, so that it ends before the lock is dropped. That
 /// code does not borrow twice at once is checked at run time, as by [`RefCell`].
-pub struct SockCell<T>(RefCell<T>);
+pub(crate) struct SockCell<T>(RefCell<T>);
 
 // SAFETY: The contents are reached only with a proof of the socket lock, which one context has at a time.
 unsafe impl<T: Send> Sync for SockCell<T> {}
 
 impl<T> SockCell<T> {
     /// Puts `value` behind the lock.
-    pub const fn new(value: T) -> Self {
+    pub(crate) const fn new(value: T) -> Self {
         Self(RefCell::new(value))
     }
 
     /// Borrows the contents. The caller gives the proof for the socket that the cell belongs to. EBUSY if the same
     /// context borrowed it already: a bug, which costs that call and no more.
-    pub fn borrow<'a>(&'a self, _proof: &'a LockedSock<'_>) -> Result<RefMut<'a, T>> {
+    pub(crate) fn borrow<'a>(&'a self, _proof: &'a LockedSock<'_>) -> Result<RefMut<'a, T>> {
         self.0.try_borrow_mut().map_err(|_| EBUSY)
     }
 
     /// As [`SockCell::borrow`], in callbacks.
-    pub fn borrow_bh<'a>(&'a self, _proof: &'a BhSock<'_>) -> Result<RefMut<'a, T>> {
+    pub(crate) fn borrow_bh<'a>(&'a self, _proof: &'a BhSock<'_>) -> Result<RefMut<'a, T>> {
         self.0.try_borrow_mut().map_err(|_| EBUSY)
     }
 }

@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// Who is told of changes.
-pub trait Events: Send + Sync + 'static {
+pub(crate) trait Events: Send + Sync + 'static {
     /// `enable_listen` of `net` has become `on`, which [`NetState::enable_listen`] says already.
     ///
     /// Context: process, may sleep; one call at a time per namespace, in the order of the changes. Not called at unload
@@ -45,7 +45,7 @@ pub trait Events: Send + Sync + 'static {
 
 /// The sysctls in every namespace. To be made last and dropped first of what they have an effect on: drop waits for
 /// reads and writes that are under way, and with that for [`Events`]. Drop sleeps.
-pub struct Sysctls<E: Events> {
+pub(crate) struct Sysctls<E: Events> {
     // The order is that of the teardown: the tables point at the states.
     _tables: Registration<Tables<E>>,
     _states: Arc<Registration<NetState>>,
@@ -53,7 +53,7 @@ pub struct Sysctls<E: Events> {
 
 impl<E: Events> Sysctls<E> {
     /// EBUSY if they exist, ENOMEM. Context: process, may sleep.
-    pub fn new(states: Arc<Registration<NetState>>) -> Result<Self> {
+    pub(crate) fn new(states: Arc<Registration<NetState>>) -> Result<Self> {
         Ok(Self {
             _tables: Registration::new()?,
             _states: states,

@@ -37,7 +37,7 @@ use crate::bindings;
 
 /// Which `struct proto` a socket has.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// All calls are ours.
     Full = 0,
     /// As `Full`, and `release_cb` waits for accept().
@@ -79,7 +79,7 @@ fn family(sk: Sk<'_>) -> usize {
 }
 
 /// TCP's own `struct proto` for the family of `sk`.
-pub fn base_prot(sk: Sk<'_>) -> &'static bindings::proto {
+pub(crate) fn base_prot(sk: Sk<'_>) -> &'static bindings::proto {
     // SAFETY: Statics of the kernel, which nobody changes after boot.
     unsafe {
         if sk.is_ipv6() {
@@ -91,7 +91,7 @@ pub fn base_prot(sk: Sk<'_>) -> &'static bindings::proto {
 }
 
 /// The stream socket's own operations for the family of `sk`.
-pub fn base_ops(sk: Sk<'_>) -> &'static bindings::proto_ops {
+pub(crate) fn base_ops(sk: Sk<'_>) -> &'static bindings::proto_ops {
     // SAFETY: As above.
     unsafe {
         if sk.is_ipv6() {
@@ -103,13 +103,13 @@ pub fn base_ops(sk: Sk<'_>) -> &'static bindings::proto_ops {
 }
 
 /// The `struct tcp_ulp_ops` that is registered and stands in slots.
-pub fn ulp_ops() -> *mut bindings::tcp_ulp_ops {
+pub(crate) fn ulp_ops() -> *mut bindings::tcp_ulp_ops {
     // SAFETY: A field's address in a static.
     unsafe { addr_of_mut!((*tables()).ulp) }
 }
 
 /// Whether the socket's `struct proto` is TCP's own: no ULP, no BPF, not MPTCP's, not SMC's.
-pub fn is_plain(sk: Sk<'_>) -> bool {
+pub(crate) fn is_plain(sk: Sk<'_>) -> bool {
     // SAFETY: The socket is alive; the field is a pointer that is replaced whole.
     let prot = unsafe { addr_of!((*sk.as_ptr()).__sk_common.skc_prot).read_volatile() };
     ptr::eq(prot, base_prot(sk))
@@ -147,9 +147,10 @@ fn learn_mapped(base: *const AfOps) -> Option<usize> {
     let tables = tables();
     // SAFETY: The first two entries are filled; `base` is what a live TCP socket points to.
     let (v4, v6, base_ref) = unsafe { (&*(*tables).af_base[0], &*(*tables).af_base[1], &*base) };
-    if base_ref.queue_xmit != v4.queue_xmit
-        || base_ref.conn_request != v6.conn_request
-        || base_ref.syn_recv_sock != v6.syn_recv_sock
+    let same = |a: &AfOps, b: &AfOps, field: fn(&AfOps) -> Option<usize>| field(a) == field(b);
+    if !same(base_ref, v4, |ops| ops.queue_xmit.map(|f| f as usize))
+        || !same(base_ref, v6, |ops| ops.conn_request.map(|f| f as usize))
+        || !same(base_ref, v6, |ops| ops.syn_recv_sock.map(|f| f as usize))
         || MAPPED.cmpxchg(EMPTY, FILLING, Full).is_err()
     {
         return None;
@@ -172,7 +173,7 @@ fn override_af(table: &mut AfOps, from: &AfOps) {
 }
 
 /// Whether the address-family operations of `sk` are TCP's own.
-pub fn has_known_af_ops(sk: Sk<'_>) -> bool {
+pub(crate) fn has_known_af_ops(sk: Sk<'_>) -> bool {
     // SAFETY: The socket is alive and its opener holds the lock.
     af_index(unsafe { *af_ops(sk) }).is_some()
 }
@@ -187,12 +188,12 @@ fn own_af_index(sk: Sk<'_>) -> Option<usize> {
 }
 
 /// Whether the address-family operations of `sk` are ours. The socket locked, or a listener under RCU.
-pub fn has_own_af_ops(sk: Sk<'_>) -> bool {
+pub(crate) fn has_own_af_ops(sk: Sk<'_>) -> bool {
     own_af_index(sk).is_some()
 }
 
 /// Replaces the address-family operations by our copy. The socket locked.
-pub fn install_af_ops(sk: Sk<'_>) {
+pub(crate) fn install_af_ops(sk: Sk<'_>) {
     // SAFETY: The socket is locked.
     let index = af_index(unsafe { *af_ops(sk) });
     if let Some(index) = index {
@@ -202,7 +203,7 @@ pub fn install_af_ops(sk: Sk<'_>) {
 }
 
 /// Puts TCP's address-family operations back. The socket locked.
-pub fn restore_af_ops(sk: Sk<'_>) {
+pub(crate) fn restore_af_ops(sk: Sk<'_>) {
     if let Some(index) = own_af_index(sk) {
         // SAFETY: The socket is locked.
         unsafe { af_ops(sk).write_volatile((*tables()).af_base[index]) };
@@ -210,7 +211,7 @@ pub fn restore_af_ops(sk: Sk<'_>) {
 }
 
 /// TCP's table behind the one of `sk`, ours or not.
-pub fn base_af_ops(sk: Sk<'_>) -> &'static AfOps {
+pub(crate) fn base_af_ops(sk: Sk<'_>) -> &'static AfOps {
     // SAFETY: The socket is alive, and the tables live as long as the kernel or the module.
     unsafe {
         match own_af_index(sk) {
@@ -221,7 +222,7 @@ pub fn base_af_ops(sk: Sk<'_>) -> &'static AfOps {
 }
 
 /// Points `sk_prot` and, if there is a `struct socket`, its operations to ours. The socket locked.
-pub fn install(sk: Sk<'_>, kind: Kind) {
+pub(crate) fn install(sk: Sk<'_>, kind: Kind) {
     // SAFETY: The tables live as long as the module, on which the endpoint has a reference.
     unsafe {
         let tables = tables();
@@ -239,7 +240,7 @@ pub fn install(sk: Sk<'_>, kind: Kind) {
 }
 
 /// Points `sk_prot` and the socket's operations back to TCP's, where they are ours. The socket locked.
-pub fn restore(sk: Sk<'_>) {
+pub(crate) fn restore(sk: Sk<'_>) {
     // SAFETY: The kernel's tables live for ever.
     unsafe {
         bindings::tcpcrypt_set_prot(
@@ -251,7 +252,7 @@ pub fn restore(sk: Sk<'_>) {
 }
 
 /// Points `sk_prot` back to TCP's, and leaves the rest: for close().
-pub fn restore_prot(sk: Sk<'_>) {
+pub(crate) fn restore_prot(sk: Sk<'_>) {
     // SAFETY: As above.
     unsafe {
         bindings::tcpcrypt_set_prot(
@@ -262,20 +263,8 @@ pub fn restore_prot(sk: Sk<'_>) {
     };
 }
 
-/// Whether `sk_prot` is the one that waits for accept().
-pub fn is_unaccepted(sk: Sk<'_>) -> bool {
-    // SAFETY: The socket is alive.
-    unsafe {
-        let prot = addr_of!((*sk.as_ptr()).__sk_common.skc_prot).read_volatile();
-        ptr::eq(
-            prot,
-            addr_of!((*tables()).prot[family(sk)][Kind::Unaccepted as usize]),
-        )
-    }
-}
-
 /// Takes a reference on this module. EINVAL if it is being unloaded.
-pub fn get_module() -> Result {
+pub(crate) fn get_module() -> Result {
     // SAFETY: Our own module.
     if unsafe { bindings::tcpcrypt_try_module_get(module()) } {
         Ok(())
@@ -285,7 +274,7 @@ pub fn get_module() -> Result {
 }
 
 /// Drops a reference. The caller's last instructions are waited for by the module's exit.
-pub fn put_module() {
+pub(crate) fn put_module() {
     // SAFETY: A reference that `get_module` took.
     unsafe { bindings::module_put(module()) };
 }
@@ -297,7 +286,7 @@ fn module() -> *mut bindings::module {
 /// Fills the tables. Process context, once, before anything is registered.
 ///
 /// EINVAL if TCP's tables are not what this was written for.
-pub fn build<T: Endpoint>() -> Result {
+pub(crate) fn build<T: Endpoint>() -> Result {
     let tables = tables();
     let mut af_base = [ptr::null(); 3];
     for (index, domain) in [bindings::AF_INET, bindings::AF_INET6].into_iter().enumerate() {

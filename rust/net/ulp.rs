@@ -25,7 +25,7 @@ use super::{
 use crate::bindings;
 
 /// Fills the operations that [`Ulp::register`] registers.
-pub fn fill<T: Endpoint>(ops: &mut bindings::tcp_ulp_ops, owner: *mut bindings::module) {
+pub(crate) fn fill<T: Endpoint>(ops: &mut bindings::tcp_ulp_ops, owner: *mut bindings::module) {
     ops.init = Some(init::<T>);
     ops.release = Some(release::<T>);
     ops.clone = Some(clone);
@@ -42,11 +42,11 @@ pub fn fill<T: Endpoint>(ops: &mut bindings::tcp_ulp_ops, owner: *mut bindings::
 /// # Invariants
 ///
 /// [`tables::ulp_ops`] is registered.
-pub struct Ulp(());
+pub(crate) struct Ulp(());
 
 impl Ulp {
     /// Registers the operations of [`tables::build`], which must have run. EEXIST if the name is taken. May sleep.
-    pub fn register() -> Result<Self> {
+    pub(crate) fn register() -> Result<Self> {
         // SAFETY: The operations are filled and static.
         to_result(unsafe { bindings::tcp_register_ulp(tables::ulp_ops()) })?;
         // INVARIANT: Just registered.
@@ -109,14 +109,14 @@ unsafe extern "C" fn clone(
 }
 
 /// Writes attributes for inet_diag.
-pub struct DiagWriter {
+pub(crate) struct DiagWriter {
     skb: *mut bindings::sk_buff,
     result: Result,
 }
 
 impl DiagWriter {
     /// Adds an attribute. What does not fit fails the whole message.
-    pub fn put(&mut self, attribute: u32, value: &[u8]) {
+    pub(crate) fn put(&mut self, attribute: u32, value: &[u8]) {
         if self.result.is_ok() {
             // SAFETY: The buffer is valid during `get_info`; `value` is valid for reads.
             self.result = to_result(unsafe {

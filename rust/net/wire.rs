@@ -46,7 +46,7 @@ const TCP_HEADER: usize = 20;
 const MAX_TCP_HEADER: usize = 60;
 
 /// Puts our functions into a copy of TCP's address-family operations.
-pub fn override_af_ops<T: Endpoint>(ops: &mut bindings::inet_connection_sock_af_ops) {
+pub(crate) fn override_af_ops<T: Endpoint>(ops: &mut bindings::inet_connection_sock_af_ops) {
     ops.queue_xmit = Some(queue_xmit::<T>);
     ops.sk_rx_dst_set = Some(sk_rx_dst_set::<T>);
     ops.syn_recv_sock = Some(syn_recv_sock::<T>);
@@ -211,7 +211,7 @@ fn forget_syns(sk: &BhSock<'_>) {
 }
 
 /// Has a listener answer offers. The socket locked. EBUSY if it is not an ordinary TCP socket.
-pub fn start_answering(sk: &BhSock<'_>) -> Result {
+pub(crate) fn start_answering(sk: &BhSock<'_>) -> Result {
     if !tables::has_known_af_ops(sk.sk()) {
         return Err(EBUSY);
     }
@@ -221,7 +221,7 @@ pub fn start_answering(sk: &BhSock<'_>) -> Result {
 }
 
 /// Has a listener answer no more. The socket locked.
-pub fn stop_answering(sk: &BhSock<'_>) {
+pub(crate) fn stop_answering(sk: &BhSock<'_>) {
     forget_syns(sk);
     tables::restore_af_ops(sk.sk());
 }
@@ -312,7 +312,7 @@ fn release_saved_syn(child: &BhSock<'_>) {
 const PRIORITY: c_int = -201;
 
 /// The netfilter hook for SYN-ACKs, in IPv4 and IPv6.
-pub struct SynAckHook([bindings::nf_hook_ops; 2]);
+pub(crate) struct SynAckHook([bindings::nf_hook_ops; 2]);
 
 // SAFETY: The structure is only read, and its pointers are to functions.
 unsafe impl Send for SynAckHook {}
@@ -321,7 +321,7 @@ unsafe impl Sync for SynAckHook {}
 
 impl SynAckHook {
     /// The hook of endpoints `T`.
-    pub const fn new<T: Endpoint>() -> Self {
+    pub(crate) const fn new<T: Endpoint>() -> Self {
         Self([
             hook_ops::<T>(bindings::NFPROTO_IPV4 as u8),
             hook_ops::<T>(bindings::NFPROTO_IPV6 as u8),
@@ -333,7 +333,7 @@ impl SynAckHook {
     /// # Safety
     ///
     /// `net` must be alive, and [`SynAckHook::unregister`] be called before it dies and before the module is unloaded.
-    pub unsafe fn register(&'static self, net: *mut bindings::net) -> Result {
+    pub(crate) unsafe fn register(&'static self, net: *mut bindings::net) -> Result {
         // SAFETY: By the requirements; the structures are static.
         to_result(unsafe {
             bindings::nf_register_net_hooks(net, self.0.as_ptr(), self.0.len() as c_uint)
@@ -345,7 +345,7 @@ impl SynAckHook {
     /// # Safety
     ///
     /// It must be registered in `net`.
-    pub unsafe fn unregister(&'static self, net: *mut bindings::net) {
+    pub(crate) unsafe fn unregister(&'static self, net: *mut bindings::net) {
         // SAFETY: By the requirements of this function.
         unsafe {
             bindings::nf_unregister_net_hooks(net, self.0.as_ptr(), self.0.len() as c_uint)
