@@ -84,7 +84,7 @@ impl Header {
     }
 
     /// The header as it is sent.
-    pub fn to_bytes(&self) -> [u8; HEADER_LEN] {
+    pub fn to_bytes(self) -> [u8; HEADER_LEN] {
         let control = if self.rekey { CONTROL_REKEY } else { 0 };
         let [high, low] = self.clen.to_be_bytes();
         [control, high, low]
