@@ -44,6 +44,7 @@ use crate::{
             Answer,
             Close,
             Endpoint,
+            Neighbours,
             OptionWord,
             Outgoing,
             Xmit, //
@@ -121,9 +122,9 @@ impl Endpoint for Conn {
         listener: Sk<'_>,
         endpoint: Option<&Self>,
         syn_options: &[u8],
-        has_room: bool,
+        neighbours: &Neighbours<'_>,
     ) -> Option<OptionWord> {
-        negotiate::answer(listener, endpoint, syn_options, has_room)
+        negotiate::answer(listener, endpoint, syn_options, neighbours)
     }
 
     fn admit(

@@ -25,6 +25,7 @@ use crate::{
         attach::Attachment,
         endpoint::{
             Admission,
+            Neighbours,
             OptionWord,
             Outgoing,
             Xmit, //
@@ -293,7 +294,7 @@ pub(crate) fn answer(
     listener: Sk<'_>,
     conn: Option<&Conn>,
     syn_options: &[u8],
-    has_room: bool,
+    neighbours: &Neighbours<'_>,
 ) -> Option<OptionWord> {
     let listens = match conn {
         Some(conn) => listens(conn, listener),
@@ -303,6 +304,11 @@ pub(crate) fn answer(
         return None;
     }
     let state = listener.net_state();
+    // RFC 8547 section 4.7: not beside a Fast Open cookie.
+    if eno::has_data_bearing_fast_open(neighbours.options) {
+        state.count(Counter::FallbackNoSpace);
+        return None;
+    }
     let answer = match answer_to(syn_options) {
         Ok(answer) => answer,
         Err(Reason::NoOption) => return None,
@@ -315,7 +321,7 @@ pub(crate) fn answer(
         state.count(Counter::FallbackNoEntropy);
         return None;
     }
-    if !has_room {
+    if !neighbours.has_room {
         state.count(Counter::FallbackNoSpace);
         return None;
     }

@@ -45,6 +45,14 @@ pub(crate) struct Outgoing {
     pub(crate) has_room: bool,
 }
 
+/// The options that a SYN-ACK has already.
+pub(crate) struct Neighbours<'a> {
+    /// Their bytes.
+    pub(crate) options: &'a [u8],
+    /// Whether another option word fits the TCP header.
+    pub(crate) has_room: bool,
+}
+
 /// What becomes of an outgoing segment.
 pub(crate) enum Xmit {
     /// It leaves as it is.
@@ -124,7 +132,7 @@ pub(crate) trait Endpoint: Send + Sync + Sized + 'static {
         listener: Sk<'_>,
         endpoint: Option<&Self>,
         syn_options: &[u8],
-        has_room: bool,
+        neighbours: &Neighbours<'_>,
     ) -> Option<OptionWord>;
 
     /// The segment that ends the handshake came, with `ack_options`, after a SYN with `syn_options`. Softirq, the

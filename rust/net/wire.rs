@@ -27,6 +27,7 @@ use super::{
     endpoint::{
         Admission,
         Endpoint,
+        Neighbours,
         OptionWord,
         Outgoing,
         Xmit, //
@@ -278,7 +279,7 @@ unsafe extern "C" fn syn_recv_sock<T: Endpoint>(
         // SAFETY: The child is returned locked. (If it is not ours to keep it is still locked, and about to be freed.)
         let child = unsafe { BhSock::new(Sk::from_raw(child)) };
         tables::restore_af_ops(child.sk());
-        release_saved_syn(&child);
+        release_saved_syn(lsk, &child);
         if let Some(endpoint) = endpoint.take_if(|_| owned) {
             attach::attach_child(&child, endpoint);
             attach::install_callbacks::<T>(&child);
@@ -296,12 +297,14 @@ unsafe extern "C" fn syn_recv_sock<T: Endpoint>(
     child
 }
 
-/// A child inherits the copy of the SYN; without the application's wish it is of no use any more.
-fn release_saved_syn(child: &BhSock<'_>) {
-    let tp: *mut bindings::tcp_sock = child.as_ptr().cast();
-    // SAFETY: The child is locked.
+/// A child is given the copy of the SYN; without the application's wish it is of no use any more.
+fn release_saved_syn(listener: Sk<'_>, child: &BhSock<'_>) {
+    let (listener, tp): (*mut bindings::tcp_sock, *mut bindings::tcp_sock) =
+        (listener.as_ptr().cast(), child.as_ptr().cast());
+    // SAFETY: The child is locked. The listener is alive; an application that changes its wish this very moment may
+    // find the SYN of this child or not, as without us.
     unsafe {
-        if (*tp).save_syn() == SAVE_FOR_US {
+        if (*listener).save_syn() == SAVE_FOR_US {
             (*tp).set_save_syn(0);
             bindings::tcpcrypt_free_saved_syn(child.as_ptr());
         }
@@ -415,9 +418,10 @@ unsafe fn answer<T: Endpoint>(skb: *mut bindings::sk_buff, pf: u8) -> Result {
         return Ok(());
     };
     let has_room = TCP_HEADER + options.len() + size_of::<OptionWord>() <= MAX_TCP_HEADER;
+    let neighbours = Neighbours { options, has_room };
     // SAFETY: Under RCU.
     let endpoint = unsafe { attach::endpoint_of::<T>(listener) };
-    match T::answer(listener, endpoint.as_deref(), syn_options, has_room) {
+    match T::answer(listener, endpoint.as_deref(), syn_options, &neighbours) {
         // SAFETY: The packet is ours at the hook, and has room.
         Some(option) => unsafe { add_option(skb, &option, true) },
         None => Ok(()),
