@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,24 @@ struct snapshot {
 	int n_caches;
 };
 
+/* Makes the slab caches give back what they keep empty. */
+static void shrink_caches(void)
+{
+	glob_t caches;
+
+	if (glob("/sys/kernel/slab/*/shrink", 0, NULL, &caches))
+		return;
+	for (size_t i = 0; i < caches.gl_pathc; i++) {
+		int fd = open(caches.gl_pathv[i], O_WRONLY);
+
+		if (fd < 0)
+			continue;
+		(void)!write(fd, "1", 1);
+		close(fd);
+	}
+	globfree(&caches);
+}
+
 /* Lets RCU, deferred work and the reclaiming of empty slabs come to an end. */
 static void settle(void)
 {
@@ -43,6 +62,7 @@ static void settle(void)
 	if (fd < 0 || write(fd, "3", 1) != 1)
 		die("drop_caches: %s", strerror(errno));
 	close(fd);
+	shrink_caches();
 	nanosleep(&t, NULL);
 }
 
@@ -65,6 +85,27 @@ static void read_meminfo(struct snapshot *s)
 		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 			if (!strcmp(name, names[i]))
 				*values[i] = kib * 1024;
+	}
+	fclose(f);
+}
+
+/* MemFree leaves out the free pages that each CPU keeps for itself. */
+static void add_cpu_pages(struct snapshot *s)
+{
+	FILE *f = fopen("/proc/zoneinfo", "r");
+	char line[256];
+	bool cpus = false;
+	double pages;
+
+	if (!f)
+		die("no /proc/zoneinfo");
+	while (fgets(line, sizeof(line), f)) {
+		if (strstr(line, "cpu: "))
+			cpus = true;
+		if (cpus && sscanf(line, " count: %lf", &pages) == 1) {
+			s->free += pages * 4096;
+			cpus = false;
+		}
 	}
 	fclose(f);
 }
@@ -95,6 +136,7 @@ static void take(struct snapshot *s)
 {
 	settle();
 	read_meminfo(s);
+	add_cpu_pages(s);
 	read_slabinfo(s);
 }
 
