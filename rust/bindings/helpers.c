@@ -342,6 +342,42 @@ struct sock *tcpcrypt_find_listener(struct net *net, u32 *bucket, u32 *skip,
 	return NULL;
 }
 
+/* The SYN with an offer to which this CPU is just now sending a SYN-ACK. */
+static DEFINE_PER_CPU(const struct sk_buff *, tcpcrypt_current_syn);
+
+void tcpcrypt_set_current_syn(const struct sk_buff *syn)
+{
+	__this_cpu_write(tcpcrypt_current_syn, syn);
+}
+
+/* NULL unless it is the one that @req was made for. */
+const struct sk_buff *tcpcrypt_current_syn_of(const struct request_sock *req)
+{
+	const struct sk_buff *syn = __this_cpu_read(tcpcrypt_current_syn);
+
+	if (!syn || TCP_SKB_CB(syn)->seq != tcp_rsk(req)->rcv_isn ||
+	    tcp_hdr(syn)->source != inet_rsk(req)->ir_rmt_port)
+		return NULL;
+	return syn;
+}
+
+/* As tcp_reqsk_record_syn() does for TCP_SAVE_SYN. Freed with the request. */
+int tcpcrypt_save_syn(struct request_sock *req, const struct sk_buff *syn)
+{
+	u32 len = skb_network_header_len(syn) + tcp_hdrlen(syn);
+	struct saved_syn *saved;
+
+	saved = kmalloc(struct_size(saved, data, len), GFP_ATOMIC | __GFP_NOWARN);
+	if (!saved)
+		return -ENOMEM;
+	saved->mac_hdrlen = 0;
+	saved->network_hdrlen = skb_network_header_len(syn);
+	saved->tcp_hdrlen = tcp_hdrlen(syn);
+	memcpy(saved->data, skb_network_header(syn), len);
+	req->saved_syn = saved;
+	return 0;
+}
+
 void tcpcrypt_free_saved_syn(struct sock *sk)
 {
 	tcp_saved_syn_free(tcp_sk(sk));

@@ -165,10 +165,11 @@ fn learn_mapped(base: *const AfOps) -> Option<usize> {
     Some(2)
 }
 
-/// Takes our three functions over from another copy.
+/// Takes our functions over from another copy.
 fn override_af(table: &mut AfOps, from: &AfOps) {
     table.queue_xmit = from.queue_xmit;
     table.sk_rx_dst_set = from.sk_rx_dst_set;
+    table.conn_request = from.conn_request;
     table.syn_recv_sock = from.syn_recv_sock;
 }
 

@@ -39,7 +39,10 @@ use super::{
     },
     tables, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    proto::eno, //
+};
 
 /// The TCP header without options.
 const TCP_HEADER: usize = 20;
@@ -50,6 +53,7 @@ const MAX_TCP_HEADER: usize = 60;
 pub(crate) fn override_af_ops<T: Endpoint>(ops: &mut bindings::inet_connection_sock_af_ops) {
     ops.queue_xmit = Some(queue_xmit::<T>);
     ops.sk_rx_dst_set = Some(sk_rx_dst_set::<T>);
+    ops.conn_request = Some(conn_request);
     ops.syn_recv_sock = Some(syn_recv_sock::<T>);
 }
 
@@ -169,6 +173,35 @@ unsafe extern "C" fn sk_rx_dst_set<T: Endpoint>(
     }
 }
 
+/// A SYN came to a listener. TCP sends the SYN-ACK within this call: [`local_out`] finds the offer by way of a per-CPU
+/// variable, so that nothing is kept of SYNs that offer nothing.
+///
+/// # Safety
+///
+/// As `conn_request`: softirq, the listener not locked.
+unsafe extern "C" fn conn_request(
+    listener: *mut bindings::sock,
+    skb: *mut bindings::sk_buff,
+) -> c_int {
+    // SAFETY: By the requirements of this function.
+    let Some(base) = tables::base_af_ops(unsafe { Sk::from_raw(listener) }).conn_request else {
+        return 0;
+    };
+    // SAFETY: TCP checked the header.
+    let (_, options) = unsafe { header(skb) };
+    if !eno::has_eno(options) {
+        // SAFETY: As this function.
+        return unsafe { base(listener, skb) };
+    }
+    // SAFETY: Softirqs are off, so that this CPU does nothing else with the variable; the SYN lives as long as the call.
+    unsafe {
+        bindings::tcpcrypt_set_current_syn(skb);
+        let result = base(listener, skb);
+        bindings::tcpcrypt_set_current_syn(ptr::null());
+        result
+    }
+}
+
 /// The options of the SYN that a request socket or a child saved.
 ///
 /// # Safety
@@ -185,45 +218,17 @@ unsafe fn saved_options<'a>(saved: *const bindings::saved_syn) -> Option<&'a [u8
     }
 }
 
-/// The value of `tp->save_syn` for listeners for which the application did not ask: TCP saves the headers for any value
-/// but 0, and the link layer's for 2.
-const SAVE_FOR_US: u8 = 3;
-
-/// Has TCP keep the SYNs of a listener until the handshake ends. The socket locked.
-fn save_syns(sk: &BhSock<'_>) {
-    let tp: *mut bindings::tcp_sock = sk.as_ptr().cast();
-    // SAFETY: The socket is locked.
-    unsafe {
-        if (*tp).save_syn() == 0 {
-            (*tp).set_save_syn(SAVE_FOR_US);
-        }
-    }
-}
-
-/// Undoes [`save_syns`].
-fn forget_syns(sk: &BhSock<'_>) {
-    let tp: *mut bindings::tcp_sock = sk.as_ptr().cast();
-    // SAFETY: The socket is locked.
-    unsafe {
-        if (*tp).save_syn() == SAVE_FOR_US {
-            (*tp).set_save_syn(0);
-        }
-    }
-}
-
 /// Has a listener answer offers. The socket locked. EBUSY if it is not an ordinary TCP socket.
 pub(crate) fn start_answering(sk: &BhSock<'_>) -> Result {
     if !tables::has_known_af_ops(sk.sk()) {
         return Err(EBUSY);
     }
     tables::install_af_ops(sk.sk());
-    save_syns(sk);
     Ok(())
 }
 
 /// Has a listener answer no more. The socket locked.
 pub(crate) fn stop_answering(sk: &BhSock<'_>) {
-    forget_syns(sk);
     tables::restore_af_ops(sk.sk());
 }
 
@@ -299,13 +304,11 @@ unsafe extern "C" fn syn_recv_sock<T: Endpoint>(
 
 /// A child is given the copy of the SYN; without the application's wish it is of no use any more.
 fn release_saved_syn(listener: Sk<'_>, child: &BhSock<'_>) {
-    let (listener, tp): (*mut bindings::tcp_sock, *mut bindings::tcp_sock) =
-        (listener.as_ptr().cast(), child.as_ptr().cast());
+    let listener: *mut bindings::tcp_sock = listener.as_ptr().cast();
     // SAFETY: The child is locked. The listener is alive; an application that changes its wish this very moment may
     // find the SYN of this child or not, as without us.
     unsafe {
-        if (*listener).save_syn() == SAVE_FOR_US {
-            (*tp).set_save_syn(0);
+        if (*listener).save_syn() == 0 {
             bindings::tcpcrypt_free_saved_syn(child.as_ptr());
         }
     }
@@ -413,17 +416,35 @@ unsafe fn answer<T: Endpoint>(skb: *mut bindings::sk_buff, pf: u8) -> Result {
     if th.syn() == 0 || th.ack() == 0 {
         return Ok(());
     }
-    // SAFETY: The saved SYN does not change while SYN-ACKs are sent.
-    let Some(syn_options) = (unsafe { saved_options(saved) }) else {
-        return Ok(());
+    // The SYN was saved when the first SYN-ACK was sent, or at the application's wish, or this is the first.
+    // SAFETY: The saved SYN does not change while SYN-ACKs are sent; the current one is what this call answers.
+    let (current, saved_options) = unsafe {
+        (
+            bindings::tcpcrypt_current_syn_of(req),
+            saved_options(saved),
+        )
+    };
+    let syn_options = match saved_options {
+        Some(options) => options,
+        None if current.is_null() => return Ok(()),
+        // SAFETY: As above.
+        None => unsafe { header(current) }.1,
     };
     let has_room = TCP_HEADER + options.len() + size_of::<OptionWord>() <= MAX_TCP_HEADER;
     let neighbours = Neighbours { options, has_room };
     // SAFETY: Under RCU.
     let endpoint = unsafe { attach::endpoint_of::<T>(listener) };
     match T::answer(listener, endpoint.as_deref(), syn_options, &neighbours) {
-        // SAFETY: The packet is ours at the hook, and has room.
-        Some(option) => unsafe { add_option(skb, &option, true) },
+        Some(option) => {
+            if saved_options.is_none() {
+                // For the SYN-ACKs to come, and for the transcript. Without memory this SYN-ACK is dropped, and the next
+                // one, for which there is no current SYN, leaves plain.
+                // SAFETY: The request is not known to anybody else yet, as no SYN-ACK left.
+                to_result(unsafe { bindings::tcpcrypt_save_syn(req, current) })?;
+            }
+            // SAFETY: The packet is ours at the hook, and has room.
+            unsafe { add_option(skb, &option, true) }
+        }
         None => Ok(()),
     }
 }
