@@ -8,6 +8,7 @@
 
 #![allow(
     clippy::all,
+    clippy::pedantic,
     clippy::undocumented_unsafe_blocks,
     dead_code,
     improper_ctypes,

@@ -39,12 +39,12 @@ use super::{
 use crate::{
     bindings,
     net::{
-        errno,
         attach::{
             Attachment,
             LiteSocket, //
         },
         endpoint::Close,
+        errno,
         sock::{
             LockedSock,
             Sk, //
@@ -179,7 +179,9 @@ pub(crate) fn advance(this: ArcBorrow<'_, Conn>, sk: &mut LockedSock<'_>) -> boo
     let sent = conn.phase() != Phase::Encrypted || send_end(conn, sk);
     if conn.phase() == Phase::Encrypted {
         rx::settle(conn, sk, Settle::Control);
-        if conn.phase() == Phase::Encrypted && (sk.queued() > 0 && !conn.is(Pending::End)) && whole(conn, sk)
+        if conn.phase() == Phase::Encrypted
+            && (sk.queued() > 0 && !conn.is(Pending::End))
+            && whole(conn, sk)
         {
             // Data for nobody: as TCP, a reset.
             conn.fail(sk, errno::connreset());

@@ -34,7 +34,6 @@ use super::{
 use crate::{
     bindings,
     net::{
-        errno,
         attach::{
             self,
             Attachment, //
@@ -49,6 +48,7 @@ use crate::{
             Outgoing,
             Xmit, //
         },
+        errno,
         options::{
             OptionReader,
             OptionWriter, //
@@ -127,11 +127,7 @@ impl Endpoint for Conn {
         negotiate::answer(listener, endpoint, syn_options, neighbours)
     }
 
-    fn admit(
-        listener: Sk<'_>,
-        syn_options: Option<&[u8]>,
-        ack_options: &[u8],
-    ) -> Admission<Self> {
+    fn admit(listener: Sk<'_>, syn_options: Option<&[u8]>, ack_options: &[u8]) -> Admission<Self> {
         negotiate::admit(listener, syn_options, ack_options)
     }
 

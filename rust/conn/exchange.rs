@@ -27,8 +27,8 @@ use crate::{
         x25519::KeyPair, //
     },
     net::{
-        errno,
         attach,
+        errno,
         pages::FragPages,
         registered::shared,
         sock::LockedSock, //
@@ -221,12 +221,7 @@ fn agree(
 }
 
 /// Makes `message` the next that is given to TCP.
-fn queue_message(
-    conn: &Conn,
-    sk: &LockedSock<'_>,
-    inner: &mut Inner,
-    message: &[u8],
-) -> Result {
+fn queue_message(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner, message: &[u8]) -> Result {
     let mut pages = FragPages::new(sk, message.len())?;
     pages.write(0, message);
     tx::queue(conn, sk, inner, pages);

@@ -158,7 +158,9 @@ pub(crate) fn listens(conn: &Conn, sk: Sk<'_>) -> bool {
 
 /// Whether the default has a listener answer.
 pub(crate) fn listens_by_default(sk: Sk<'_>) -> bool {
-    sk.holds_net() && sk.net_state().enable_listen() && !sk.net_state().excludes_local(sk.local_port())
+    sk.holds_net()
+        && sk.net_state().enable_listen()
+        && !sk.net_state().excludes_local(sk.local_port())
 }
 
 /// The open failed, or crossed with one of the peer's.
@@ -202,7 +204,8 @@ fn offer_on(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing) -> Xmit {
         return Xmit::Pass;
     }
     // Every SYN is built anew from the same policy: those sent again are the same (RFC 8547 section 4.6).
-    let word = word(offer().option().as_bytes()).filter(|_| segment.has_room && segment.payload == 0);
+    let word =
+        word(offer().option().as_bytes()).filter(|_| segment.has_room && segment.payload == 0);
     match word {
         Some(word) => {
             if !conn.offered.xchg(true, kernel::sync::atomic::Full) {
@@ -275,10 +278,7 @@ pub(crate) fn syn_ack(
 /// From here on the connection is encrypted or it fails.
 fn begin_exchange(conn: &Conn, sk: &BhSock<'_>, negotiated: &Negotiated, step: Step) -> Result {
     let mut inner = conn.inner.borrow_bh(sk)?;
-    inner.negotiated = Some(KBox::new(
-        *negotiated,
-        atomic(),
-    )?);
+    inner.negotiated = Some(KBox::new(*negotiated, atomic())?);
     inner.step = step;
     conn.sealed_end.store(sk.write_seq(), Relaxed);
     conn.need.store(1, Relaxed);

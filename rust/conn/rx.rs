@@ -34,9 +34,9 @@ use crate::{
     bindings,
     crypto::aead,
     net::{
-        errno,
         attach,
         endpoint::Answer,
+        errno,
         pages::{
             FragPages,
             Msg, //
@@ -204,23 +204,16 @@ fn open_in_place(
     let key = inner.rx.key.as_ref().ok_or(errno::proto())?;
     let nonce = key.randomizer.nonce(inner.rx_offset);
     let space = Workspace::get(scratch, &key.cipher)?;
-    space.open_to(
-        &key.cipher,
-        sk,
-        header.frame_len(),
-        msg,
-        &nonce,
-        |flags| {
-            // An urgent field would stand where the data begin.
-            if flags & frame::FLAG_URGP != 0 {
-                return false;
-            }
-            if flags & frame::FLAG_FINP != 0 {
-                conn.set(Pending::End, true);
-            }
-            true
-        },
-    )
+    space.open_to(&key.cipher, sk, header.frame_len(), msg, &nonce, |flags| {
+        // An urgent field would stand where the data begin.
+        if flags & frame::FLAG_URGP != 0 {
+            return false;
+        }
+        if flags & frame::FLAG_FINP != 0 {
+            conn.set(Pending::End, true);
+        }
+        true
+    })
 }
 
 /// Opens a frame into pages of ours.

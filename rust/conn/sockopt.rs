@@ -15,8 +15,8 @@ use super::{
 use crate::{
     bindings,
     net::{
-        errno,
         endpoint::Answer,
+        errno,
         options::{
             OptionReader,
             OptionWriter, //
@@ -32,9 +32,6 @@ use crate::{
         SESSION_ID_LEN, //
     },
 };
-
-
-
 
 /// setsockopt() at level IPPROTO_TCP.
 pub(crate) fn set(conn: &Conn, sk: Sk<'_>, option: u32, value: &OptionReader) -> Answer<Result> {
@@ -125,7 +122,11 @@ fn negotiated<R>(
     f: impl FnOnce(&crate::proto::eno::Negotiated) -> R,
 ) -> Result<R> {
     let inner = conn.inner.borrow(sk)?;
-    inner.negotiated.as_ref().map(|n| f(n)).ok_or(errno::notconn())
+    inner
+        .negotiated
+        .as_ref()
+        .map(|n| f(n))
+        .ok_or(errno::notconn())
 }
 
 /// inet_diag: what can be told without the lock, which its caller must not wait for.

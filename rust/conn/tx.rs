@@ -32,10 +32,9 @@ use super::{
 use crate::{
     bindings,
     net::{
-        errno,
-        adapters,
-        attach,
+        adapters, attach,
         endpoint::Answer,
+        errno,
         pages::{
             FragPages,
             Msg, //

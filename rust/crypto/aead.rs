@@ -364,7 +364,12 @@ impl SgList {
     /// Until the list is cleared or dropped the memory must stay allocated. During an operation that has the list as its
     /// destination, nobody else may read or write the memory; if it has it as its source, nobody should write to it
     /// (what comes out is unspecified, otherwise).
-    pub(crate) unsafe fn push_page(&mut self, page: *mut bindings::page, offset: u32, len: u32) -> Result {
+    pub(crate) unsafe fn push_page(
+        &mut self,
+        page: *mut bindings::page,
+        offset: u32,
+        len: u32,
+    ) -> Result {
         if len == 0 {
             return Ok(());
         }

@@ -23,12 +23,12 @@ use super::{
         Close,
         Endpoint, //
     },
+    errno,
     options::{
         OptionReader,
         OptionWriter, //
     },
     pages::Msg,
-    errno,
     sock::{
         BhSock,
         LockedSock,
@@ -98,7 +98,9 @@ impl<T: Endpoint> Entry<T> {
     /// EINTR if the module is being unloaded this very moment: the caller repeats the call, and finds plain TCP.
     fn new(sk: Sk<'_>) -> Result<Self> {
         let endpoint = endpoint::<T>(sk);
-        let settled = endpoint.as_ref().is_some_and(|endpoint| endpoint.is_settled());
+        let settled = endpoint
+            .as_ref()
+            .is_some_and(|endpoint| endpoint.is_settled());
         let stay = if settled {
             None
         } else {
@@ -284,7 +286,11 @@ unsafe extern "C" fn ioctl<T: Endpoint>(
     let socket = unsafe { Sk::from_raw(sk) };
     let command = cmd as u32;
     let entry = enter!(T, socket);
-    if let Some(endpoint) = entry.endpoint.as_ref().filter(|_| command == bindings::TCPCRYPT_SIOCINQ) {
+    if let Some(endpoint) = entry
+        .endpoint
+        .as_ref()
+        .filter(|_| command == bindings::TCPCRYPT_SIOCINQ)
+    {
         let mut locked = socket.lock();
         if let Answer::Done(result) = T::readable_bytes(endpoint.as_arc_borrow(), &mut locked) {
             return match result {
@@ -302,7 +308,11 @@ unsafe extern "C" fn ioctl<T: Endpoint>(
     };
     // SAFETY: As this function.
     let result = unsafe { ioctl(sk, cmd, arg) };
-    if let Some(endpoint) = entry.endpoint.as_ref().filter(|_| result == 0 && command == bindings::TCPCRYPT_SIOCOUTQ) {
+    if let Some(endpoint) = entry
+        .endpoint
+        .as_ref()
+        .filter(|_| result == 0 && command == bindings::TCPCRYPT_SIOCOUTQ)
+    {
         let mut locked = socket.lock();
         // SAFETY: TCP just wrote it.
         let queued = usize::try_from(unsafe { *arg }).unwrap_or(0);
@@ -498,4 +508,3 @@ impl Drop for Stay {
         tables::put_module();
     }
 }
-

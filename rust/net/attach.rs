@@ -249,7 +249,12 @@ pub(crate) unsafe fn endpoint_of<'a, T: Endpoint>(sk: Sk<'a>) -> Option<ArcBorro
     // The data before the operations: `publish` writes them in that order and `withdraw` clears them in the other, so
     // that what another protocol puts there later is never taken for ours.
     // SAFETY: The socket is alive. The two fields are pointers, which others replace whole.
-    let (data, ops) = unsafe { (bindings::tcpcrypt_ulp_data(icsk), bindings::tcpcrypt_ulp_ops(icsk)) };
+    let (data, ops) = unsafe {
+        (
+            bindings::tcpcrypt_ulp_data(icsk),
+            bindings::tcpcrypt_ulp_ops(icsk),
+        )
+    };
     if data.is_null() || !ptr::eq(ops, tables::ulp_ops()) {
         return None;
     }

@@ -137,11 +137,7 @@ pub(crate) trait Endpoint: Send + Sync + Sized + 'static {
 
     /// The segment that ends the handshake came, with `ack_options`, after a SYN with `syn_options`. Softirq, the
     /// listener not locked.
-    fn admit(
-        listener: Sk<'_>,
-        syn_options: Option<&[u8]>,
-        ack_options: &[u8],
-    ) -> Admission<Self>;
+    fn admit(listener: Sk<'_>, syn_options: Option<&[u8]>, ack_options: &[u8]) -> Admission<Self>;
 
     /// The endpoint was attached to a child. Softirq, the child locked.
     fn admitted(&self, child: &BhSock<'_>);

@@ -8,11 +8,7 @@
 
 use core::marker::PhantomData;
 
-use kernel::{
-    new_mutex,
-    prelude::*,
-    sync::Mutex,
-};
+use kernel::{new_mutex, prelude::*, sync::Mutex};
 
 use super::{
     attach,

@@ -34,8 +34,9 @@ impl<'a> Msg<'a> {
     ///
     /// `raw` must be a message that the socket layer handed to this call, which is to be used by nobody else for `'a`.
     pub(crate) unsafe fn from_raw(raw: *mut bindings::msghdr) -> Self {
-        // INVARIANT, SAFETY: By the requirements of this function.
+        // INVARIANT: By the requirements of this function.
         Self {
+            // SAFETY: By the same.
             raw: unsafe { &mut *raw },
         }
     }
@@ -79,7 +80,11 @@ impl<'a> Msg<'a> {
     pub(crate) fn copy_to(&mut self, from: &[u8]) -> usize {
         // SAFETY: `from` is valid for reads of its length, the iterator by the type invariant.
         unsafe {
-            bindings::tcpcrypt_copy_to_iter(from.as_ptr().cast(), from.len(), &mut self.raw.msg_iter)
+            bindings::tcpcrypt_copy_to_iter(
+                from.as_ptr().cast(),
+                from.len(),
+                &mut self.raw.msg_iter,
+            )
         }
     }
 
@@ -285,10 +290,7 @@ impl FragPages {
                 // SAFETY: By the type invariant the bytes are in the linear map, and ours.
                 return unsafe {
                     let start: *const u8 = bindings::tcpcrypt_page_address(piece.bv_page).cast();
-                    core::slice::from_raw_parts(
-                        start.add(piece.bv_offset as usize + offset),
-                        len,
-                    )
+                    core::slice::from_raw_parts(start.add(piece.bv_offset as usize + offset), len)
                 };
             }
             offset -= size;
@@ -308,7 +310,9 @@ impl FragPages {
     pub(crate) fn write(&mut self, mut offset: usize, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let piece = self.piece_mut(offset, bytes.len());
-            let Some((now, later)) = bytes.split_at_checked(piece.len()).filter(|(now, _)| !now.is_empty())
+            let Some((now, later)) = bytes
+                .split_at_checked(piece.len())
+                .filter(|(now, _)| !now.is_empty())
             else {
                 return;
             };

@@ -6,12 +6,9 @@
 //! connect or to listen. The tracepoint fires before the state changes: in process context with the socket owned for
 //! connect() and listen(), and in softirq for what the network causes. The probe must not sleep.
 
-use core::{
-    ffi::CStr,
-    ptr::{
-        self,
-        NonNull, //
-    },
+use core::ptr::{
+    self,
+    NonNull, //
 };
 
 use kernel::{
@@ -21,6 +18,7 @@ use kernel::{
         c_void, //
     },
     prelude::*,
+    str::CStrExt, //
 };
 
 use super::{
@@ -61,9 +59,7 @@ impl StateProbe {
             set_state::<T>;
         let probe = probe as *mut c_void;
         // SAFETY: The probe has the tracepoint's prototype (TP_PROTO), with the data pointer in front.
-        to_result(unsafe {
-            bindings::tracepoint_probe_register(found, probe, ptr::null_mut())
-        })?;
+        to_result(unsafe { bindings::tracepoint_probe_register(found, probe, ptr::null_mut()) })?;
         Ok(Self { tracepoint, probe })
     }
 }
@@ -88,7 +84,7 @@ impl Drop for StateProbe {
 unsafe extern "C" fn pick(tracepoint: *mut bindings::tracepoint, found: *mut c_void) {
     // SAFETY: By the requirements of this function.
     unsafe {
-        if CStr::from_ptr((*tracepoint).name.cast()) == c"inet_sock_set_state" {
+        if CStr::from_char_ptr((*tracepoint).name.cast()) == c"inet_sock_set_state" {
             *found.cast::<*mut bindings::tracepoint>() = tracepoint;
         }
     }

@@ -41,12 +41,8 @@ impl BhSock<'_> {
                 return Err(EAGAIN);
             }
             // SAFETY: The buffer is in the queue, which is locked.
-            let (from, have) = unsafe {
-                (
-                    at.wrapping_sub(bindings::tcpcrypt_skb_seq(skb)),
-                    (*skb).len,
-                )
-            };
+            let (from, have) =
+                unsafe { (at.wrapping_sub(bindings::tcpcrypt_skb_seq(skb)), (*skb).len) };
             // A buffer that ends before `at`, or is a bare FIN, has nothing for us: `from` is beyond its length.
             if from < have {
                 let part = left.min(have - from);

@@ -49,8 +49,14 @@ pub(crate) struct Workspace {
 
 impl Workspace {
     /// The workspace in `slot`, made if there is none for `cipher`. ENOMEM. May sleep.
-    pub(crate) fn get<'a>(slot: &'a mut Option<Workspace>, cipher: &Cipher) -> Result<&'a mut Workspace> {
-        if !slot.as_ref().is_some_and(|space| space.request.fits(cipher)) {
+    pub(crate) fn get<'a>(
+        slot: &'a mut Option<Workspace>,
+        cipher: &Cipher,
+    ) -> Result<&'a mut Workspace> {
+        if !slot
+            .as_ref()
+            .is_some_and(|space| space.request.fits(cipher))
+        {
             *slot = Some(Workspace {
                 request: cipher.request(GFP_KERNEL)?,
                 src: SgList::new(PIECES, GFP_KERNEL)?,
@@ -73,7 +79,10 @@ impl Workspace {
         pages: &mut FragPages,
         nonce: &Nonce,
     ) -> Result {
-        let crypt_len = pages.len().checked_sub(HEADER_LEN + TAG_LEN).ok_or(EINVAL)?;
+        let crypt_len = pages
+            .len()
+            .checked_sub(HEADER_LEN + TAG_LEN)
+            .ok_or(EINVAL)?;
         self.clear();
         // SAFETY: The list is emptied below, before `pages` can go away.
         let result = unsafe { pages.add_to(&mut self.dst, 0, pages.len()) }.and_then(|()| {

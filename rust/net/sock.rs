@@ -57,8 +57,9 @@ impl<'a> Sk<'a> {
     ///
     /// `raw` must be a full TCP socket (`sk_fullsock()`, protocol TCP) that is not freed during `'a`.
     pub(crate) unsafe fn from_raw(raw: *mut bindings::sock) -> Self {
-        // INVARIANT: By the requirements of this function. SAFETY: They say that it is not null.
+        // INVARIANT: By the requirements of this function.
         Self {
+            // SAFETY: They say that it is a socket, so it is not null.
             raw: unsafe { NonNull::new_unchecked(raw) },
             _life: PhantomData,
         }

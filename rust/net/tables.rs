@@ -117,11 +117,7 @@ pub(crate) fn is_plain(sk: Sk<'_>) -> bool {
 
 fn af_ops(sk: Sk<'_>) -> *mut *const AfOps {
     // SAFETY: A field's address in a live socket.
-    unsafe {
-        addr_of_mut!(
-            (*sk.as_ptr().cast::<bindings::inet_connection_sock>()).icsk_af_ops
-        )
-    }
+    unsafe { addr_of_mut!((*sk.as_ptr().cast::<bindings::inet_connection_sock>()).icsk_af_ops) }
 }
 
 /// The index of TCP's table `base`.
@@ -290,7 +286,10 @@ fn module() -> *mut bindings::module {
 pub(crate) fn build<T: Endpoint>() -> Result {
     let tables = tables();
     let mut af_base = [ptr::null(); 3];
-    for (index, domain) in [bindings::AF_INET, bindings::AF_INET6].into_iter().enumerate() {
+    for (index, domain) in [bindings::AF_INET, bindings::AF_INET6]
+        .into_iter()
+        .enumerate()
+    {
         // SAFETY: A family number.
         af_base[index] = unsafe { bindings::tcpcrypt_af_ops_of_family(domain as i32) };
     }
@@ -307,9 +306,15 @@ pub(crate) fn build<T: Endpoint>() -> Result {
         // SAFETY: Statics of the kernel; nobody reads our tables yet.
         unsafe {
             let (prot, ops): (*const bindings::proto, *const bindings::proto_ops) = if v6 {
-                (addr_of!(bindings::tcpv6_prot), addr_of!(bindings::inet6_stream_ops))
+                (
+                    addr_of!(bindings::tcpv6_prot),
+                    addr_of!(bindings::inet6_stream_ops),
+                )
             } else {
-                (addr_of!(bindings::tcp_prot), addr_of!(bindings::inet_stream_ops))
+                (
+                    addr_of!(bindings::tcp_prot),
+                    addr_of!(bindings::inet_stream_ops),
+                )
             };
             for kind in [Kind::Full, Kind::Unaccepted] {
                 let copy = addr_of_mut!((*tables).prot[family][kind as usize]);

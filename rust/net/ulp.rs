@@ -83,8 +83,6 @@ unsafe extern "C" fn init<T: Endpoint>(sk: *mut bindings::sock) -> c_int {
     }
 }
 
-
-
 /// # Safety
 ///
 /// As `tcp_ulp_ops.release`: the socket is being destroyed.
@@ -153,7 +151,10 @@ unsafe extern "C" fn get_info<T: Endpoint>(
     if nest.is_null() {
         return EMSGSIZE;
     }
-    let mut out = DiagWriter { skb, result: Ok(()) };
+    let mut out = DiagWriter {
+        skb,
+        result: Ok(()),
+    };
     endpoint.diagnose(sk, &mut out);
     // SAFETY: `nest` was just begun in this buffer.
     unsafe { bindings::tcpcrypt_nla_nest_end(skb, nest) };

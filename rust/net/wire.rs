@@ -115,9 +115,11 @@ unsafe extern "C" fn queue_xmit<T: Endpoint>(
         };
         match endpoint.outgoing(&sk, &segment) {
             Xmit::Pass => {}
-            // SAFETY: The endpoint looked at `has_room`. A segment without its option must not leave: TCP sends it again.
             Xmit::AddOption(option) => {
-                if unsafe { add_option(skb, &option, false) }.is_err() {
+                // SAFETY: The endpoint looked at `has_room`.
+                let added = unsafe { add_option(skb, &option, false) };
+                if added.is_err() {
+                    // A segment without its option must not leave: TCP sends it again.
                     // SAFETY: The segment is ours.
                     unsafe { bindings::tcpcrypt_kfree_skb(skb) };
                     return errno::nobufs().to_errno();
@@ -136,8 +138,6 @@ unsafe extern "C" fn queue_xmit<T: Endpoint>(
         None => errno::nobufs().to_errno(),
     }
 }
-
-
 
 /// TCP calls it when it accepted a SYN-ACK, and for later segments when it has no route cached.
 ///
@@ -353,9 +353,7 @@ impl SynAckHook {
     /// It must be registered in `net`.
     pub(crate) unsafe fn unregister(&'static self, net: *mut bindings::net) {
         // SAFETY: By the requirements of this function.
-        unsafe {
-            bindings::nf_unregister_net_hooks(net, self.0.as_ptr(), self.0.len() as c_uint)
-        }
+        unsafe { bindings::nf_unregister_net_hooks(net, self.0.as_ptr(), self.0.len() as c_uint) }
     }
 }
 
@@ -393,16 +391,23 @@ unsafe extern "C" fn local_out<T: Endpoint>(
 unsafe fn answer<T: Endpoint>(skb: *mut bindings::sk_buff, pf: u8) -> Result {
     // SAFETY: By the requirements; a socket in `skb->sk` is kept by the packet.
     let req: *mut bindings::request_sock = unsafe { (*skb).sk.cast() };
+    if req.is_null() {
+        return Ok(());
+    }
     // SAFETY: Full, request and time-wait sockets begin with the same structure.
-    if req.is_null()
-        || u32::from(unsafe { (*req).__req_common.skc_state }) != bindings::TCP_NEW_SYN_RECV
-        // SAFETY: As above.
-        || !unsafe { bindings::tcpcrypt_skb_is_tcp(skb, pf) }
-    {
+    let state = u32::from(unsafe { (*req).__req_common.skc_state });
+    // SAFETY: The packet has its IP header.
+    let is_tcp = unsafe { bindings::tcpcrypt_skb_is_tcp(skb, pf) };
+    if state != bindings::TCP_NEW_SYN_RECV || !is_tcp {
         return Ok(());
     }
     // SAFETY: In this state it is a request socket. Its listener lives as long.
-    let (listener, saved) = unsafe { ((*req).__req_common.__bindgen_anon_5.skc_listener, (*req).saved_syn) };
+    let (listener, saved) = unsafe {
+        (
+            (*req).__req_common.__bindgen_anon_5.skc_listener,
+            (*req).saved_syn,
+        )
+    };
     if listener.is_null() {
         return Ok(());
     }
@@ -418,12 +423,8 @@ unsafe fn answer<T: Endpoint>(skb: *mut bindings::sk_buff, pf: u8) -> Result {
     }
     // The SYN was saved when the first SYN-ACK was sent, or at the application's wish, or this is the first.
     // SAFETY: The saved SYN does not change while SYN-ACKs are sent; the current one is what this call answers.
-    let (current, saved_options) = unsafe {
-        (
-            bindings::tcpcrypt_current_syn_of(req),
-            saved_options(saved),
-        )
-    };
+    let (current, saved_options) =
+        unsafe { (bindings::tcpcrypt_current_syn_of(req), saved_options(saved)) };
     let syn_options = match saved_options {
         Some(options) => options,
         None if current.is_null() => return Ok(()),
