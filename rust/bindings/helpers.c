@@ -205,12 +205,18 @@ bool tcpcrypt_msg_data_left(struct msghdr *msg)
 	return msg_data_left(msg);
 }
 
-/* The TCP_CM_INQ control message, if the socket asked for it (TCP_INQ). */
+bool tcpcrypt_wants_inq(const struct sock *sk, const struct msghdr *msg)
+{
+	return tcp_sk(sk)->recvmsg_inq || msg->msg_get_inq;
+}
+
+/* As the end of tcp_recvmsg(). */
 int tcpcrypt_put_inq(struct sock *sk, struct msghdr *msg, int inq)
 {
+	if (msg->msg_get_inq)
+		msg->msg_inq = inq;
 	if (!tcp_sk(sk)->recvmsg_inq)
 		return 0;
-	msg->msg_inq = inq;
 	return put_cmsg(msg, SOL_TCP, TCP_CM_INQ, sizeof(inq), &inq);
 }
 

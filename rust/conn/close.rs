@@ -36,19 +36,16 @@ use super::{
     Pending,
     Phase, //
 };
-use crate::{
-    bindings,
-    net::{
-        attach::{
-            Attachment,
-            LiteSocket, //
-        },
-        endpoint::Close,
-        errno,
-        sock::{
-            LockedSock,
-            Sk, //
-        },
+use crate::net::{
+    attach::{
+        Attachment,
+        LiteSocket, //
+    },
+    endpoint::Close,
+    errno,
+    sock::{
+        LockedSock,
+        Sk, //
     },
 };
 
@@ -111,7 +108,7 @@ pub(crate) fn close(this: ArcBorrow<'_, Conn>, sk: Sk<'_>, timeout: kernel::ffi:
         Phase::Idle | Phase::Negotiating | Phase::Failed => return Close::Now,
         Phase::Exchange | Phase::Encrypted => {}
     }
-    if sk.state() == bindings::TCP_CLOSE {
+    if sk.is_closed() {
         conn.leave(&mut sk);
         return Close::Now;
     }
@@ -127,7 +124,8 @@ pub(crate) fn close(this: ArcBorrow<'_, Conn>, sk: Sk<'_>, timeout: kernel::ffi:
 
     let mut sent = send_end(conn, &mut sk);
     let mut timeout = LockedSock::timeout(timeout);
-    while !sent && !timeout.is_over() && conn.phase() != Phase::Failed {
+    // SO_LINGER: until the peer has acknowledged everything.
+    while (!sent || sk.awaits_last_ack()) && !timeout.is_over() && conn.phase() != Phase::Failed {
         if sk.wait(&mut timeout).is_err() {
             break;
         }
@@ -176,7 +174,11 @@ pub(crate) fn advance(this: ArcBorrow<'_, Conn>, sk: &mut LockedSock<'_>) -> boo
     if conn.phase() == Phase::Exchange {
         exchange::advance(conn, sk);
     }
-    let sent = conn.phase() != Phase::Encrypted || send_end(conn, sk);
+    let sent = match conn.phase() {
+        Phase::Exchange => false,
+        Phase::Encrypted => send_end(conn, sk),
+        _ => true,
+    };
     if conn.phase() == Phase::Encrypted {
         rx::settle(conn, sk, Settle::Control);
         if conn.phase() == Phase::Encrypted

@@ -142,7 +142,7 @@ impl Endpoint for Conn {
     }
 
     fn data_ready(this: ArcBorrow<'_, Self>, sk: &BhSock<'_>) -> bool {
-        let finished = sk.is_finished() || sk.state() == bindings::TCP_CLOSE;
+        let finished = sk.is_finished() || sk.is_closed();
         match this.phase() {
             Phase::Idle | Phase::Negotiating | Phase::Failed => true,
             _ if this.is(Pending::Closed) => {
@@ -169,9 +169,15 @@ impl Endpoint for Conn {
     }
 
     fn write_space(this: ArcBorrow<'_, Self>, sk: &BhSock<'_>) -> bool {
+        let held = this.is(Pending::Held);
         // A writer that sleeps sends what is pending itself.
-        if this.is(Pending::Output) && !sk.has_waiting_writer() {
+        if this.is(Pending::Output) && !sk.has_waiting_writer() || held && !sk.is_backed_up() {
             Attachment::kick(this, sk);
+        } else if held {
+            // TCP's own callback has it call no more; the next acknowledgement is to be heard of.
+            attach::wake_writers(&*this, sk);
+            sk.want_space();
+            return false;
         }
         true
     }
@@ -190,11 +196,7 @@ impl Endpoint for Conn {
         }
         attach::ensure_ops(&locked);
         match this.phase() {
-            Phase::Exchange => {
-                if locked.has_socket() {
-                    exchange::advance(&this, &mut locked);
-                }
-            }
+            Phase::Exchange => exchange::advance(&this, &mut locked),
             Phase::Encrypted => {
                 flush(&this, &mut locked);
                 rx::settle(&this, &mut locked, Settle::Control);
@@ -322,7 +324,7 @@ fn frame_is_there(conn: &Conn, sk: &BhSock<'_>) -> bool {
 
 /// Gives TCP what is ready and wakes writers if all of it went.
 fn flush(conn: &Conn, sk: &mut LockedSock<'_>) {
-    if !conn.is(Pending::Output) {
+    if !conn.is(Pending::Output) && !conn.is(Pending::Held) {
         return;
     }
     let result = conn
@@ -350,9 +352,12 @@ fn poll(conn: &Conn, sk: Sk<'_>, mask: u32, requested: u32) -> u32 {
     }
     // Urgent data are part of the stream.
     let mut mask = mask & !(READ | bindings::POLLRDHUP | bindings::POLLPRI);
-    let finished = sk.is_finished() || sk.state() == bindings::TCP_CLOSE;
+    let finished = sk.is_finished() || sk.is_closed();
     let asks = requested & (READ | bindings::POLLRDHUP) != 0;
 
+    if finished && conn.phase() == Phase::Exchange {
+        exchange::advance(conn, &mut sk.lock());
+    }
     if asks && conn.phase() == Phase::Encrypted && needs_a_look(conn, sk, finished, requested) {
         let how = if finished && requested & bindings::POLLRDHUP != 0 {
             Settle::End

@@ -105,8 +105,12 @@ impl From<kernel::alloc::AllocError> for Stop {
     }
 }
 
-/// Goes on with the exchange as far as possible. Process context, the socket owned; there is a `struct socket`.
+/// Goes on with the exchange as far as possible: in the workqueue, and in calls that wait for it. Process context, the
+/// socket owned. Does nothing before accept(), when there is no `struct socket` to send through.
 pub(crate) fn advance(conn: &Conn, sk: &mut LockedSock<'_>) {
+    if !sk.has_socket() {
+        return;
+    }
     while conn.phase() == Phase::Exchange {
         let result = match conn.inner.borrow(sk) {
             Ok(mut inner) => step(conn, sk, &mut inner),
@@ -132,10 +136,15 @@ pub(crate) fn advance(conn: &Conn, sk: &mut LockedSock<'_>) {
 
 /// Why nothing will come any more, if so.
 fn lost(sk: &LockedSock<'_>) -> Option<Error> {
-    if let Err(error) = sk.take_error() {
-        return Some(error);
+    let closed = sk.is_closed();
+    if !closed && !sk.is_finished() {
+        return None;
     }
-    sk.is_finished().then_some(errno::connaborted())
+    Some(match sk.take_error() {
+        Err(error) => error,
+        Ok(()) if closed => errno::connreset(),
+        Ok(()) => errno::connaborted(),
+    })
 }
 
 /// One step. Ok: there may be another one.

@@ -122,6 +122,8 @@ pub(crate) enum Pending {
     End = 4,
     /// close() was called; the connection lives on without an application.
     Closed = 8,
+    /// Small writes wait for an acknowledgement, to share a frame.
+    Held = 32,
     /// The kernel waits for room to drain a frame that is larger than the receive buffer.
     Drain = 16,
 }

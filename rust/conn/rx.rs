@@ -375,7 +375,7 @@ fn truncated(conn: &Conn, sk: &LockedSock<'_>) -> Option<Error> {
         return None;
     }
     let finished = sk.is_finished();
-    let closed = sk.state() == bindings::TCP_CLOSE;
+    let closed = sk.is_closed();
     if !finished && !closed {
         return None;
     }
@@ -413,6 +413,7 @@ pub(crate) fn receive(
     let target = sk.rcvlowat(flags & bindings::MSG_WAITALL != 0, msg.left());
     let mut reader = Reader {
         peek: flags & bindings::MSG_PEEK != 0,
+        skip: flags & bindings::MSG_TRUNC != 0,
         done: 0,
         scratch: None,
     };
@@ -420,7 +421,10 @@ pub(crate) fn receive(
         if let Err(error) = conn.failure() {
             break Err(error);
         }
-        if matches!(conn.phase(), Phase::Encrypted) {
+        if conn.phase() == Phase::Exchange {
+            exchange::advance(conn, sk);
+        }
+        if conn.phase() == Phase::Encrypted {
             let read = reader.read(conn, sk, msg);
             finish_read(conn, sk, &read);
             match read {
@@ -435,6 +439,9 @@ pub(crate) fn receive(
         if conn.is(Pending::End) && !conn.is(Pending::Plain) {
             break Ok(());
         }
+        if let Err(error) = conn.failure() {
+            break Err(error);
+        }
         if let Some(error) = truncated(conn, sk) {
             if reader.done > 0 {
                 break Ok(());
@@ -444,11 +451,6 @@ pub(crate) fn receive(
         if sk.is_rcv_shutdown() && !sk.is_finished() {
             // This side's own shutdown(SHUT_RD).
             break Ok(());
-        }
-        if conn.phase() != Phase::Encrypted {
-            if let Err(error) = sk.take_error() {
-                break Err(error);
-            }
         }
         if let Err(error) = sk.wait(&mut timeout) {
             break Err(error);
@@ -460,10 +462,25 @@ pub(crate) fn receive(
             break Ok(());
         }
     };
-    Answer::Done(match result {
-        Err(error) if reader.done == 0 => Err(error),
-        _ => Ok(reader.done),
-    })
+    if reader.done > 0 || result.is_ok() {
+        tell_left(conn, sk, msg);
+        return Answer::Done(Ok(reader.done));
+    }
+    Answer::Done(result.map(|()| 0))
+}
+
+/// TCP_INQ and io_uring: how many bytes are left to be read.
+fn tell_left(conn: &Conn, sk: &LockedSock<'_>, msg: &mut Msg<'_>) {
+    if sk.wants_left(msg) {
+        let left = available(conn, sk).unwrap_or(0);
+        // As TCP: one for an end that was not read yet.
+        let left = if left == 0 && conn.is(Pending::End) {
+            1
+        } else {
+            left
+        };
+        sk.tell_left(msg, left);
+    }
 }
 
 /// After a read: an answer to a rekey leaves, a broken stream ends.
@@ -478,6 +495,8 @@ fn finish_read(conn: &Conn, sk: &mut LockedSock<'_>, read: &Result) {
 /// One call's reading.
 struct Reader {
     peek: bool,
+    /// MSG_TRUNC: what is read is thrown away.
+    skip: bool,
     /// Bytes given to the caller.
     done: usize,
     scratch: Option<Workspace>,
@@ -499,7 +518,11 @@ impl Reader {
             if conn.is(Pending::End) && sk.queued() == 0 {
                 return Ok(());
             }
-            let target = if self.peek { None } else { Some(&mut *msg) };
+            let target = if self.peek || self.skip {
+                None
+            } else {
+                Some(&mut *msg)
+            };
             match next_frame(conn, sk, inner, &mut self.scratch, target)? {
                 Opened::InPlace(len) => self.done += len,
                 Opened::Aside => {}
@@ -523,7 +546,12 @@ impl Reader {
             if want == 0 {
                 break;
             }
-            let copied = chunk.pages.copy_to(msg, chunk.at + skip, want);
+            let copied = if self.skip {
+                msg.skip(want);
+                want
+            } else {
+                chunk.pages.copy_to(msg, chunk.at + skip, want)
+            };
             self.done += copied;
             if !self.peek {
                 chunk.at += copied;

@@ -72,6 +72,8 @@ pub(crate) struct Tx {
     /// Plaintext bytes in all frames so far.
     plain: u64,
     pending: Option<FragPages>,
+    /// The last frame was given to TCP with MSG_MORE, which keeps it without an acknowledgement under way.
+    held_back: bool,
     end: End,
 }
 
@@ -94,6 +96,7 @@ impl Tx {
             rekey: false,
             plain: 0,
             pending: None,
+            held_back: false,
             end: End::Open,
         }
     }
@@ -127,11 +130,15 @@ fn push(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner, flags: u32) -> Resu
     let Some(pages) = inner.tx.pending.as_mut() else {
         return Ok(());
     };
-    let urgent = conn.phase() == Phase::Exchange || inner.tx.end == End::Sealed;
+    let init = conn.phase() == Phase::Exchange;
+    // TCP puts its FIN on the segment with the last byte, if that did not leave (RFC 8548 section 3.7).
+    let last = inner.tx.end == End::Sealed;
     let give = |pages: &mut FragPages| {
-        if urgent {
-            // Init messages and the end don't wait for company (RFC 8548 section 3.3: PSH on the last byte).
+        if init {
+            // Init messages don't wait for company (RFC 8548 section 3.3: PSH on the last byte).
             sk.uncorked(|| pages.push(sk, 0))
+        } else if last {
+            pages.push(sk, bindings::MSG_MORE)
         } else {
             pages.push(sk, flags | bindings::MSG_NOSIGNAL)
         }
@@ -159,13 +166,31 @@ fn push(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner, flags: u32) -> Resu
 /// Gives TCP everything that is ready: what is pending, early data, an answer to a rekey, the end. EAGAIN if there is no
 /// room. Phase Encrypted.
 pub(crate) fn flush(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner) -> Result {
+    let ends = inner.tx.is_ended();
+    give_all(conn, sk, inner, ends)
+}
+
+/// Whether small writes wait for others: TCP could not send the last ones yet, so that they lose no time. An
+/// acknowledgement that is on its way calls [`flush`].
+fn waits(sk: &LockedSock<'_>, inner: &Inner) -> bool {
+    inner.early_left() < MIN_IN_PLACE && !inner.tx.held_back && sk.is_backed_up()
+}
+
+/// As [`flush`]; with `force` nothing is left waiting.
+fn give_all(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner, force: bool) -> Result {
     if inner.tx.pending.is_none() && !inner.has_output() {
         return Ok(());
     }
     let mut scratch = None;
     loop {
         push_pending(conn, sk, inner)?;
-        if inner.early_sealed < inner.early.len() {
+        if inner.early_left() > 0 {
+            if !force && waits(sk, inner) {
+                conn.set(Pending::Output, false);
+                conn.set(Pending::Held, true);
+                sk.want_space();
+                return Ok(());
+            }
             if !sk.has_memory() {
                 conn.set(Pending::Output, true);
                 sk.want_space();
@@ -195,6 +220,7 @@ pub(crate) fn flush(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner) -> Resu
         }
     }
     conn.set(Pending::Output, false);
+    conn.set(Pending::Held, false);
     Ok(())
 }
 
@@ -451,10 +477,18 @@ fn send_some(
     if conn.phase() == Phase::Exchange {
         return write_early(sk, inner, msg);
     }
-    flush(conn, sk, inner)?;
+    let small = msg.left() < MIN_IN_PLACE && flags & bindings::MSG_MORE == 0;
+    let joins = small && inner.early_left() + msg.left() < MIN_IN_PLACE && waits(sk, inner);
+    give_all(conn, sk, inner, !joins)?;
     if !sk.has_memory() {
         sk.want_space();
         return Err(EAGAIN);
+    }
+    if joins {
+        let taken = write_early(sk, inner, msg)?;
+        conn.set(Pending::Held, true);
+        sk.want_space();
+        return Ok(taken);
     }
     let len = chunk(sk, msg.left());
     let taken = seal_from(conn, sk, inner, scratch, msg, len)?;
@@ -465,6 +499,7 @@ fn send_some(
     } else {
         flags
     };
+    inner.tx.held_back = flags & bindings::MSG_MORE != 0;
     match push(conn, sk, inner, flags) {
         // The rest of the frame goes out when there is room; for the caller it is sent.
         Err(error) if error != EAGAIN => Err(error),

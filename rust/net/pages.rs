@@ -76,6 +76,12 @@ impl<'a> Msg<'a> {
         Err(EFAULT)
     }
 
+    /// Passes `len` bytes of the caller's memory over, of which there must be as many.
+    pub(crate) fn skip(&mut self, len: usize) {
+        // SAFETY: By the type invariant; the function stops at the end.
+        unsafe { bindings::iov_iter_advance(&mut self.raw.msg_iter, len) };
+    }
+
     /// Copies `from` to the caller; returns how many bytes could be written. May sleep.
     pub(crate) fn copy_to(&mut self, from: &[u8]) -> usize {
         // SAFETY: `from` is valid for reads of its length, the iterator by the type invariant.

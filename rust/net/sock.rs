@@ -131,6 +131,26 @@ impl<'a> Sk<'a> {
         }
     }
 
+    /// Whether TCP has no connection (any more).
+    pub(crate) fn is_closed(self) -> bool {
+        self.state() == bindings::TCP_CLOSE
+    }
+
+    /// Whether our FIN is on its way and not acknowledged.
+    pub(crate) fn awaits_last_ack(self) -> bool {
+        matches!(
+            self.state(),
+            bindings::TCP_FIN_WAIT1 | bindings::TCP_CLOSING | bindings::TCP_LAST_ACK
+        )
+    }
+
+    /// Whether something that was given to TCP did not leave yet, with an acknowledgement of something else on its way
+    /// that will move it.
+    pub(crate) fn is_backed_up(self) -> bool {
+        let next: u32 = read_once!(self, bindings::tcp_sock, snd_nxt);
+        next != self.write_seq() && next != self.snd_una()
+    }
+
     /// Whether the peer's FIN was received.
     pub(crate) fn is_finished(self) -> bool {
         self.flag(bindings::sock_flags_SOCK_DONE)
@@ -537,6 +557,19 @@ impl<'a> LockedSock<'a> {
     pub(crate) fn complete_zerocopy(&self, msg: &mut super::pages::Msg<'_>, size: usize) {
         // SAFETY: The socket is alive and locked, the message valid.
         unsafe { bindings::tcpcrypt_zerocopy_done(self.as_ptr(), msg.as_ptr(), size) };
+    }
+
+    /// Whether a call of recvmsg() is to be told how many bytes are left (TCP_INQ, or io_uring's own).
+    pub(crate) fn wants_left(&self, msg: &mut super::pages::Msg<'_>) -> bool {
+        // SAFETY: The socket is alive and locked, the message valid.
+        unsafe { bindings::tcpcrypt_wants_inq(self.as_ptr(), msg.as_ptr()) }
+    }
+
+    /// Tells it.
+    pub(crate) fn tell_left(&self, msg: &mut super::pages::Msg<'_>, left: usize) {
+        let left = i32::try_from(left).unwrap_or(i32::MAX);
+        // SAFETY: As above. A control message for which there is no room is marked as cut off in the message.
+        unsafe { bindings::tcpcrypt_put_inq(self.as_ptr(), msg.as_ptr(), left) };
     }
 
     /// Keeps urgent bytes in the stream, where they don't tear frames apart.
