@@ -128,11 +128,8 @@ def ack_without_option(family, with_data):
 
 @test
 def option_after_a_first_ack_without_it_changes_nothing():
-    listener = host().listener(4)
-    peer = host().peer_connect(listener, 4)
+    listener, peer = host().asked(4)
     peer.send_nonsyn = False
-    peer.send_syn()
-    peer.wait_synack()
     peer.send_ack(b"")
     sock = accepted(listener)
     peer.tcp.transmit(peer.tcp.segment(ACK | PSH, b"late", pad(eno.NON_SYN)))
@@ -256,11 +253,8 @@ def syn_cookies_are_plain(family):
 @test
 def early_data_of_the_server_stays_plain():
     """The server speaks first, on a connection that fell back because of the third segment."""
-    listener = host().listener(4)
-    peer = host().peer_connect(listener, 4)
+    listener, peer = host().asked(4)
     peer.send_nonsyn = False
-    peer.send_syn()
-    peer.wait_synack()
     peer.send_ack(b"")
     sock = accepted(listener)
     sock.sendall(b"220 ready\r\n")

@@ -81,13 +81,13 @@ def syn_that_comes_twice_gets_the_same_answer(family):
 @test(family=FAMILIES)
 def lost_ack_then_init1(family):
     """The third segment is lost; Init1, which has the option too, is the first that arrives."""
-    listener = host().listener(family)
-    peer = host().peer_connect(listener, family)
-    peer.send_syn()
-    peer.wait_synack()
+    listener, peer = host().asked(family)
     peer.negotiate()
-    peer.exchange_keys()
-    same_secrets(accepted(listener), peer)
+    peer.send_init()
+    sock = accepted(listener)
+    peer.read_init()
+    peer.derive()
+    same_secrets(sock, peer)
 
 
 @test(family=FAMILIES)
@@ -107,11 +107,11 @@ def lost_ack_and_repeated_synack(family):
 def repeated_synack_is_acknowledged_with_the_option(family):
     """Our ACK was lost on its way: the other side has not spoken yet, so the next one needs the option too."""
     sock, peer = host().connect(family)
+    peer.tcp.auto_ack = False
     peer.wait_syn()
     synack = peer.send_synack()
     peer.wait_ack()
     start = len(peer.tcp.log)
-    peer.tcp.auto_ack = False
     peer.tcp.transmit(synack, track=False)
     again = peer.tcp.wait_segment(lambda s: s.has(ACK) and not s.has(SYN) and not s.payload, start=start)
     equal(again.option(eno.KIND), [eno.NON_SYN], "option")
@@ -176,10 +176,7 @@ def forged_synack_changes_nothing():
 @test(family=FAMILIES)
 def forged_ack_changes_nothing(family):
     """A third segment without the option and with a wrong acknowledgement number."""
-    listener = host().listener(family)
-    peer = host().peer_connect(listener, family)
-    peer.send_syn()
-    peer.wait_synack()
+    listener, peer = host().asked(family)
     peer.stack.send(peer.tcp.segment(ACK, ack=peer.tcp.rcv_nxt + 4242))
     peer.tcp.wait_segment(lambda s: s.has(RST), what="refusal")
     peer.tcp.rst_seen = False
@@ -206,7 +203,7 @@ def many_half_open_connections_cost_nothing_lasting():
         peer.send_syn()
         peers.append(peer)
     good = host().peer_connect(listener, 4)
-    good.open()
+    good.handshake()
     same_secrets(accepted(listener), good)
 
 

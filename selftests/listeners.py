@@ -113,7 +113,6 @@ def reuseport_group():
         defer(sock.close)
         sock.connect(first.getsockname())
         socks.append(sock)
-    encrypted(*socks)
     accepted = 0
     for listener in (first, second):
         while True:
@@ -122,9 +121,10 @@ def reuseport_group():
             except BlockingIOError:
                 break
             accepted += 1
+            defer(other.close)
             encrypted(other)
-            other.close()
     equal(accepted, 12, "accepted")
+    encrypted(*socks)
 
 
 @test

@@ -23,11 +23,13 @@ def connection(family, rule, timeout=15):
     """(client, server) through the middlebox with this rule."""
     box = middlebox()
     defer(setattr, box, "rule", pass_on)
-    box.rule = rule
     listener = box.b.socket(family)
     defer(listener.close)
     listener.bind((box.address("b", family), 0))
     listener.listen()
+    port = listener.getsockname()[1]
+    # What is left of earlier connections is not counted
+    box.rule = lambda segment, to_b: rule(segment, to_b) if port in (segment.sport, segment.dport) else [segment]
     client = box.a.socket(family)
     defer(client.close)
     client.settimeout(timeout)

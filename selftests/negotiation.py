@@ -130,6 +130,15 @@ def host_b_follows_bconf():
     equal(peer.secrets.aead, crypt.AES_256_GCM, "AEAD chosen")
 
 
+def finished(listener, peer, option):
+    """The third segment with this option, the keys, and the same session ID."""
+    peer.send_ack(pad(option))
+    peer.negotiate()
+    sock = accepted(listener)
+    peer.exchange_keys()
+    equal(wait_sessid(sock), peer.secrets.session_id, "session ID")
+
+
 @test(
     offer=(
         eno.option(0x21, 0x22, 0x23, 0x24, 0x7F),
@@ -146,10 +155,7 @@ def passive_side_finds_its_tep(offer):
     peer = host().peer_connect(listener, 4)
     peer.send_syn(offer)
     equal(peer.wait_synack().option(eno.KIND), [ENO_SYNACK])
-    peer.send_ack()
-    peer.negotiate()
-    peer.exchange_keys()
-    equal(wait_sessid(accepted(listener)), peer.secrets.session_id, "session ID")
+    finished(listener, peer, eno.NON_SYN)
 
 
 @test(length=(0, 1, 8, 9, 17))
@@ -159,10 +165,7 @@ def resumption_offer_gets_fresh_keys(length):
     peer = host().peer_connect(listener, 4)
     peer.send_syn(eno.option(0xA3, b"\x55" * length))
     equal(peer.wait_synack().option(eno.KIND), [ENO_SYNACK])
-    peer.send_ack()
-    peer.negotiate()
-    peer.exchange_keys()
-    equal(wait_sessid(accepted(listener)), peer.secrets.session_id, "session ID")
+    finished(listener, peer, eno.NON_SYN)
 
 
 @test(
@@ -192,10 +195,7 @@ def contents_of_the_non_syn_form_are_ignored(contents, copies):
     peer = host().peer_connect(listener, 4)
     peer.send_syn()
     peer.wait_synack()
-    peer.negotiate()
-    peer.send_ack(pad((bytes([eno.KIND, 2 + len(contents)]) + contents) * copies))
-    peer.exchange_keys()
-    equal(wait_sessid(accepted(listener)), peer.secrets.session_id, "session ID")
+    finished(listener, peer, (bytes([eno.KIND, 2 + len(contents)]) + contents) * copies)
 
 
 @test(active=(True, False))

@@ -90,7 +90,7 @@ def close_right_after_connect_and_send(where):
     """Before the keys exist: the data comes through, and is never in the clear."""
     place = Place(where).watch()
     listener = place.listener()
-    for size in (1, 1000, 50000):
+    for size in (1, 1000, 20000):
         data = payload(size)
         sock = place.connect(listener)
         sock.sendall(data)

@@ -11,7 +11,7 @@ import time
 from lib.data import payload, recv_exactly
 from lib.harness import Background, check, equal, main, raises, test, until
 from lib.pair import TWO, joined
-from lib.peerhost import accepted, connected, host
+from lib.peerhost import host
 
 SO_RCVTIMEO, SO_SNDTIMEO = 20, 21
 
@@ -160,15 +160,8 @@ def end_of_stream_is_readable_and_rdhup(where):
 @test(active=(True, False))
 def part_of_a_frame_is_not_readable(active):
     """Neither are the bytes of the key exchange."""
-    if active:
-        sock, peer = host().connect(4)
-        peer.handshake()
-        connected(sock)
-    else:
-        listener = host().listener(4)
-        peer = host().peer_connect(listener, 4)
-        peer.handshake()
-        sock = accepted(listener)
+    sock, peer = host().handshaken(4, active)
+    sock.settimeout(None)
     check(not events(sock) & select.POLLIN, "before the exchange")
     peer.exchange_keys()
     check(not events(sock, 200) & select.POLLIN, "after it")

@@ -307,7 +307,7 @@ def diag(ns, sport, dport):
     """The ULP attributes of one TCP socket by NETLINK_SOCK_DIAG."""
     with ns:
         netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4)
-    inet_diag_ulp_info, ulp_name, eno = 22, 1, 69
+    inet_diag_ulp_info, ulp_name, eno = 19, 1, 69
     extensions = 1 << 1  # INET_DIAG_INFO, with which the ULP comes
     body = struct.pack("BBBxI", socket.AF_INET, socket.IPPROTO_TCP, extensions, 1 << 1) + bytes(48)
     netlink.send(struct.pack("IHHII", 16 + len(body), 20, 0x301, 1, 0) + body)

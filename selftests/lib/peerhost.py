@@ -6,7 +6,7 @@ import itertools
 import select
 import socket
 
-from peer.peer import Peer
+from peer.peer import DEFAULT, Peer
 from peer.tun import Stack
 
 from . import net, ulp
@@ -59,18 +59,34 @@ class Host:
         defer(peer.close)
         return peer
 
-    def opened(self, family, active, setup=None, **init):
-        """(kernel socket, peer) encrypted; active: the kernel connects."""
+    def asked(self, family, option=DEFAULT, setup=None, **syn):
+        """(listener, active peer) after the peer's SYN and the kernel's SYN-ACK."""
+        listener = self.listener(family, setup)
+        peer = self.peer_connect(listener, family)
+        peer.send_syn(option, **syn)
+        peer.wait_synack()
+        return listener, peer
+
+    def handshaken(self, family, active, setup=None):
+        """(kernel socket, peer) after the TCP handshake with ENO; the peer has not sent its Init yet.
+
+        active: the kernel connects. A server's side of the key exchange may wait for accept(), so that comes first.
+        """
         if active:
             sock, peer = self.connect(family, setup)
-            peer.open(**init)
+            peer.handshake()
             connected(sock)
-        else:
-            listener = self.listener(family, setup)
-            peer = self.peer_connect(listener, family)
-            peer.open(**init)
-            sock = accepted(listener)
-        sock.settimeout(20)
+            return sock, peer
+        listener, peer = self.asked(family, setup=setup)
+        peer.send_ack()
+        peer.negotiate()
+        return accepted(listener), peer
+
+    def opened(self, family, active, setup=None, **init):
+        """(kernel socket, peer) with keys on both sides."""
+        sock, peer = self.handshaken(family, active, setup)
+        peer.exchange_keys(**init)
+        wait_sessid(sock)
         return sock, peer
 
 

@@ -57,7 +57,7 @@ class Peer:
         """An active opener sends the non-SYN form until it has received a segment without SYN (RFC 8547 4.6)."""
         if not (self.is_active and self.send_nonsyn and self.own_option and self.other_option):
             return b""
-        if any(not s.has(SYN) for s in self.tcp.log):
+        if any(not s.flags & (SYN | RST) for s in self.tcp.log):
             return b""
         return pad(eno.NON_SYN)
 
@@ -150,7 +150,7 @@ class Peer:
         self.sent_init = self.build_init(**init)
         self.tcp.send_data(self.sent_init + tail, PSH if psh else 0, sizes)
 
-    def read_init(self, timeout=15):
+    def read_init(self, timeout=10):
         """Reads and checks the other side's message, its PSH included (section 3.3)."""
         want_init1 = self.role == "B"
         head = self.tcp.read(8, timeout)
