@@ -271,6 +271,11 @@ const struct inet_connection_sock_af_ops *tcpcrypt_af_ops_of_family(int family)
 	return ops;
 }
 
+struct module *tcpcrypt_this_module(void)
+{
+	return THIS_MODULE;
+}
+
 bool tcpcrypt_try_module_get(struct module *module)
 {
 	return try_module_get(module);

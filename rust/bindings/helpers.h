@@ -53,6 +53,7 @@ void *tcpcrypt_ulp_data(const struct inet_connection_sock *icsk);
 const struct tcp_ulp_ops *tcpcrypt_ulp_ops(const struct inet_connection_sock *icsk);
 void tcpcrypt_withdraw_ulp(struct inet_connection_sock *icsk);
 const struct inet_connection_sock_af_ops *tcpcrypt_af_ops_of_family(int family);
+struct module *tcpcrypt_this_module(void);
 bool tcpcrypt_try_module_get(struct module *module);
 
 /* work */

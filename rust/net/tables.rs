@@ -277,7 +277,8 @@ pub(crate) fn put_module() {
 }
 
 fn module() -> *mut bindings::module {
-    crate::THIS_MODULE.as_ptr().cast()
+    // SAFETY: Only gives an address.
+    unsafe { bindings::tcpcrypt_this_module() }
 }
 
 /// Fills the tables. Process context, once, before anything is registered.
