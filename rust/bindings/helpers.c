@@ -125,6 +125,13 @@ void tcpcrypt_set_callbacks(struct sock *sk, void (*data_ready)(struct sock *sk)
 	write_unlock_bh(&sk->sk_callback_lock);
 }
 
+void tcpcrypt_set_state_change(struct sock *sk, void (*state_change)(struct sock *sk))
+{
+	write_lock_bh(&sk->sk_callback_lock);
+	sk->sk_state_change = state_change;
+	write_unlock_bh(&sk->sk_callback_lock);
+}
+
 /* sock_orphan() without SOCK_DEAD: TCP goes on as before accept(). */
 void tcpcrypt_unlink_socket(struct sock *sk)
 {
@@ -165,11 +172,14 @@ bool tcpcrypt_has_tcp_auth(const struct sock *sk)
 	return false;
 }
 
-/* Whether connect() is about to put data or a cookie request on the SYN. */
+/*
+ * Whether connect() is about to put data or a cookie request on the SYN, or
+ * restores a connection without a SYN.
+ */
 bool tcpcrypt_fast_opening(const struct sock *sk)
 {
 	return tcp_sk(sk)->fastopen_req || tcp_sk(sk)->fastopen_connect ||
-	       inet_test_bit(DEFER_CONNECT, sk);
+	       inet_test_bit(DEFER_CONNECT, sk) || tcp_sk(sk)->repair;
 }
 
 struct page_frag *tcpcrypt_sk_page_frag(struct sock *sk)

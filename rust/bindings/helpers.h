@@ -33,6 +33,7 @@ bool tcpcrypt_signal_pending(void);
 int tcpcrypt_sk_wait_data(struct sock *sk, long *timeo);
 void tcpcrypt_set_callbacks(struct sock *sk, void (*data_ready)(struct sock *sk),
 			    void (*write_space)(struct sock *sk));
+void tcpcrypt_set_state_change(struct sock *sk, void (*state_change)(struct sock *sk));
 void tcpcrypt_unlink_socket(struct sock *sk);
 void tcpcrypt_relink_socket(struct sock *sk, struct socket *sock);
 bool tcpcrypt_tcp_epollin_ready(const struct sock *sk, int target);

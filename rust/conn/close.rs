@@ -38,6 +38,7 @@ use super::{
 };
 use crate::net::{
     attach::{
+        self,
         Attachment,
         LiteSocket, //
     },
@@ -70,7 +71,7 @@ pub(crate) enum Closing {
 /// shutdown(SHUT_WR): whether TCP sends its FIN now. Otherwise it goes out behind FINp.
 pub(crate) fn shutdown_send(conn: &Conn, sk: &mut LockedSock<'_>) -> bool {
     match conn.phase() {
-        Phase::Idle | Phase::Negotiating | Phase::Failed => return true,
+        Phase::Idle | Phase::Negotiating | Phase::Failed | Phase::Closed => return true,
         Phase::Exchange | Phase::Encrypted => {}
     }
     send_end(conn, sk);
@@ -105,7 +106,7 @@ pub(crate) fn close(this: ArcBorrow<'_, Conn>, sk: Sk<'_>, timeout: kernel::ffi:
     let conn = &*this;
     let mut sk = sk.lock();
     match conn.phase() {
-        Phase::Idle | Phase::Negotiating | Phase::Failed => return Close::Now,
+        Phase::Idle | Phase::Negotiating | Phase::Failed | Phase::Closed => return Close::Now,
         Phase::Exchange | Phase::Encrypted => {}
     }
     if sk.is_closed() {
@@ -154,6 +155,7 @@ pub(crate) fn close(this: ArcBorrow<'_, Conn>, sk: Sk<'_>, timeout: kernel::ffi:
 /// Lets go of the application.
 fn live_on(this: ArcBorrow<'_, Conn>, sk: &LockedSock<'_>, sent: bool) -> Result {
     Attachment::unlink_socket(sk);
+    attach::watch_state::<Conn>(sk);
     let mut inner = this.inner.borrow(sk)?;
     if !sent {
         inner.lite = Some(LiteSocket::graft(sk)?);
@@ -243,6 +245,6 @@ impl Conn {
         if let Ok(mut inner) = self.inner.borrow(sk) {
             inner.wipe();
         }
-        self.set_phase(Phase::Idle);
+        self.set_phase(Phase::Closed);
     }
 }

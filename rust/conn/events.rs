@@ -144,7 +144,7 @@ impl Endpoint for Conn {
     fn data_ready(this: ArcBorrow<'_, Self>, sk: &BhSock<'_>) -> bool {
         let finished = sk.is_finished() || sk.is_closed();
         match this.phase() {
-            Phase::Idle | Phase::Negotiating | Phase::Failed => true,
+            Phase::Idle | Phase::Negotiating | Phase::Failed | Phase::Closed => true,
             _ if this.is(Pending::Closed) => {
                 Attachment::kick(this, sk);
                 false
@@ -238,18 +238,20 @@ impl Endpoint for Conn {
         close::close(this, sk, timeout)
     }
 
-    fn disconnect(this: ArcBorrow<'_, Self>, _sk: &mut LockedSock<'_>) -> Result {
+    fn disconnect(this: ArcBorrow<'_, Self>, sk: &mut LockedSock<'_>) -> Result {
         match this.phase() {
             Phase::Idle | Phase::Negotiating => Ok(()),
+            // The listener is closed, and with it children that nobody accepted.
+            _ if !sk.has_socket() => Ok(()),
             // As kernel TLS: what the socket is can't be undone while others use it.
-            Phase::Exchange | Phase::Encrypted | Phase::Failed => Err(errno::opnotsupp()),
+            _ => Err(errno::opnotsupp()),
         }
     }
 
     fn readable_bytes(this: ArcBorrow<'_, Self>, sk: &mut LockedSock<'_>) -> Answer<Result<usize>> {
         match this.phase() {
             Phase::Idle | Phase::Negotiating => Answer::Plain,
-            Phase::Exchange | Phase::Failed => Answer::Done(Ok(0)),
+            Phase::Exchange | Phase::Failed | Phase::Closed => Answer::Done(Ok(0)),
             Phase::Encrypted => Answer::Done(rx::available(&this, sk)),
         }
     }
@@ -287,7 +289,7 @@ impl Endpoint for Conn {
         // A connection that TCP ended, and whose application is gone.
         if self.phase() == Phase::Encrypted {
             super::net_state(sk).uncount(super::stats::Counter::Established);
-            self.set_phase(Phase::Idle);
+            self.set_phase(Phase::Closed);
         }
     }
 }
@@ -346,7 +348,7 @@ const WRITE: u32 = bindings::POLLOUT | bindings::POLLWRNORM;
 /// poll().
 fn poll(conn: &Conn, sk: Sk<'_>, mask: u32, requested: u32) -> u32 {
     match conn.phase() {
-        Phase::Idle | Phase::Negotiating => return mask,
+        Phase::Idle | Phase::Negotiating | Phase::Closed => return mask,
         Phase::Failed => return mask | READ | WRITE | bindings::POLLERR | bindings::POLLHUP,
         Phase::Exchange | Phase::Encrypted => {}
     }

@@ -85,6 +85,8 @@ pub(crate) enum Phase {
     Encrypted = 3,
     /// Aborted. Every call returns the error.
     Failed = 4,
+    /// Closed in order; TCP still sends what was sealed.
+    Closed = 5,
 }
 
 /// A connection.
@@ -218,6 +220,7 @@ impl Conn {
             1 => Phase::Negotiating,
             2 => Phase::Exchange,
             3 => Phase::Encrypted,
+            5 => Phase::Closed,
             _ => Phase::Failed,
         }
     }

@@ -183,7 +183,7 @@ pub(crate) fn outgoing(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing) -> Xmit
     match conn.phase() {
         Phase::Idle => Xmit::Pass,
         Phase::Negotiating => offer_on(conn, sk, segment),
-        Phase::Exchange | Phase::Encrypted | Phase::Failed => {
+        Phase::Exchange | Phase::Encrypted | Phase::Failed | Phase::Closed => {
             if !is_sealed(conn, segment) {
                 return block(sk);
             }

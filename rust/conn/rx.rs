@@ -421,6 +421,9 @@ pub(crate) fn receive(
         if let Err(error) = conn.failure() {
             break Err(error);
         }
+        if conn.phase() == Phase::Closed {
+            break Err(errno::notconn());
+        }
         if conn.phase() == Phase::Exchange {
             exchange::advance(conn, sk);
         }

@@ -59,7 +59,7 @@ fn set_enabled(conn: &Conn, sk: Sk<'_>, value: &OptionReader) -> Result {
 fn is_encrypted(conn: &Conn) -> bool {
     matches!(
         conn.phase(),
-        Phase::Exchange | Phase::Encrypted | Phase::Failed
+        Phase::Exchange | Phase::Encrypted | Phase::Failed | Phase::Closed
     )
 }
 

@@ -376,6 +376,10 @@ pub(crate) fn send(
         if !attach::is_attached(&*this, sk) {
             return Answer::Plain;
         }
+        if this.phase() == Phase::Negotiating {
+            // Connected, and no SYN-ACK was seen: there is no such way.
+            return Answer::Done(Err(errno::proto()));
+        }
     }
     if flags & bindings::MSG_OOB != 0 {
         return Answer::Done(Err(errno::opnotsupp()));
@@ -466,7 +470,7 @@ fn send_some(
     held_back: &mut bool,
 ) -> Result<usize> {
     conn.failure()?;
-    if sk.is_send_shutdown() || sk.has_error() {
+    if sk.is_send_shutdown() || sk.has_error() || conn.phase() == Phase::Closed {
         return Err(EPIPE);
     }
     let mut inner = conn.inner.borrow(sk)?;

@@ -361,6 +361,13 @@ pub(crate) fn install_callbacks<T: Endpoint>(sk: &BhSock<'_>) {
     }
 }
 
+/// Has [`Endpoint::data_ready`] told of changes of state too. For a socket that nobody uses any more: its callback is not
+/// kept. The socket owned.
+pub(crate) fn watch_state<T: Endpoint>(sk: &LockedSock<'_>) {
+    // SAFETY: The socket is alive and owned.
+    unsafe { bindings::tcpcrypt_set_state_change(sk.as_ptr(), Some(data_ready::<T>)) };
+}
+
 /// Hands the socket back to plain TCP. Only before [`install_callbacks`]. Atomic, the socket locked.
 pub(crate) fn detach<T: Endpoint>(sk: &BhSock<'_>) {
     tables::restore_af_ops(sk.sk());

@@ -4,7 +4,8 @@
 //! default changes.
 //!
 //! Such a listener carries no endpoint, and the module no reference for it: only its address-family operations are ours,
-//! and they are taken back when the default goes off or the module goes away.
+//! and they are taken back when the module or the namespace goes away. When the default goes off they stay: the setting
+//! is looked at for each SYN.
 
 use core::marker::PhantomData;
 
@@ -116,8 +117,8 @@ impl<T: Endpoint> Listeners<T> {
         Ok(())
     }
 
-    /// The default was turned off: the listeners that took part by it do no more. Process context, may sleep.
-    pub(crate) fn let_go(&self) {
+    /// The listeners that took part by the default do no more. Process context, may sleep.
+    fn let_go(&self) {
         for_each(self.net.0, taken, |sk| {
             let locked = sk.lock();
             let locked = locked.as_bh();

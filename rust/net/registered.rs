@@ -117,11 +117,14 @@ unsafe impl<T> Sync for ListenEvents<T> {}
 
 impl<T: Endpoint> Events for ListenEvents<T> {
     fn listen_changed(net: &Net, on: bool) {
+        // Turned off, listeners go on to look at the setting for each SYN, and to end the handshakes that they began: the
+        // peers of those will encrypt.
+        if !on {
+            return;
+        }
         // SAFETY: The sysctls are made after the listeners' state and gone before.
         let listeners = unsafe { Listeners::<T>::of(net.as_ptr()) };
-        if !on {
-            listeners.let_go();
-        } else if listeners.pick_up().is_err() {
+        if listeners.pick_up().is_err() {
             pr_warn!("no memory to answer ENO in a namespace: its listeners stay plain\n");
         }
     }

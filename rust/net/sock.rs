@@ -226,7 +226,7 @@ impl<'a> Sk<'a> {
         unsafe { bindings::tcpcrypt_has_tcp_auth(self.as_ptr()) }
     }
 
-    /// Whether this connect() is one of TCP Fast Open.
+    /// Whether this connect() is one of TCP Fast Open, or of TCP_REPAIR.
     pub(crate) fn is_fast_opening(self) -> bool {
         // SAFETY: As above.
         unsafe { bindings::tcpcrypt_fast_opening(self.as_ptr()) }

@@ -260,7 +260,7 @@ unsafe extern "C" fn syn_recv_sock<T: Endpoint>(
         (th, options, saved_options((*req).saved_syn))
     };
     // With TCP Fast Open the "segment that ends the handshake" is the SYN itself: such a child stays plain.
-    let admission = if th.syn() != 0 {
+    let admission = if th.syn() != 0 || !tables::is_plain(lsk) {
         Admission::Plain
     } else {
         T::admit(lsk, syn_options, ack_options)
@@ -413,7 +413,7 @@ unsafe fn answer<T: Endpoint>(skb: *mut bindings::sk_buff, pf: u8) -> Result {
     }
     // SAFETY: As above; a listener of a TCP request is a full TCP socket.
     let listener = unsafe { Sk::from_raw(listener) };
-    if !tables::has_own_af_ops(listener) {
+    if !tables::has_own_af_ops(listener) || !tables::is_plain(listener) {
         return Ok(());
     }
     // SAFETY: The packet is a segment that TCP built.

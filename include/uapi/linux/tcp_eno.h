@@ -81,6 +81,7 @@ enum {
 	TCP_CRYPT_STATE_EXCHANGE,	/* ENO succeeded, keys not there yet */
 	TCP_CRYPT_STATE_ENCRYPTED,
 	TCP_CRYPT_STATE_FAILED,		/* aborted; the error is sticky */
+	TCP_CRYPT_STATE_CLOSED,		/* by the application; TCP sends the rest */
 };
 
 #endif /* _UAPI_LINUX_TCP_ENO_H */
