@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """Encryption frames (RFC 8548 3.6, 3.7, 4.2) in both directions: sizes, segmentation, reserved bits, the authentic end."""
 
+import array
+import fcntl
 import os
 import select
 import socket
 import struct
+import termios
 
 from lib import ulp
 from lib.data import recv_all, recv_exactly
@@ -172,7 +175,7 @@ def finp_is_the_end_also_before_the_fin():
 
 @test(family=FAMILIES, active=ROLES)
 def end_of_our_side(family, active):
-    """FINp on the last frame only, and the FIN right behind its last byte."""
+    """FINp on the last frame only, FIN on the segment with its last byte."""
     sock, peer = host().opened(family, active)
     def write():
         sock.sendall(b"a" * 30000)
@@ -186,6 +189,7 @@ def end_of_our_side(family, active):
     stream_end = peer.frames[-1].offset + 3 + peer.frames[-1].clen
     fin = next(s for s in peer.tcp.log if s.has(FIN))
     equal((fin.seq + len(fin.payload) - peer.tcp.irs - 1) & 0xFFFFFFFF, stream_end, "place of the FIN")
+    check(fin.payload, "FIN in a segment of its own")
     peer.send(b"half-closed")
     peer.finish()
     equal(recv_all(sock), b"half-closed")
@@ -228,6 +232,28 @@ def writes_that_wait_share_frames():
     peer.tcp.send_ack()
     equal(peer.recv(10 * writes), b"0123456789" * writes)
     check(len(peer.frames) < writes // 2, "%d frames for %d writes" % (len(peer.frames), writes))
+
+
+@test
+def bytes_not_acknowledged_are_counted_as_plaintext():
+    """SIOCOUTQ while the peer acknowledges nothing, and after it has."""
+    sock, peer = host().opened(4, True)
+    sock.sendall(b"settled")
+    equal(peer.recv(7), b"settled")
+    value = array.array("i", [0])
+
+    def out_queue():
+        fcntl.ioctl(sock, termios.TIOCOUTQ, value)
+        return value[0]
+
+    until(lambda: out_queue() == 0, what="nothing outstanding (%d)" % out_queue())
+    peer.tcp.auto_ack = False
+    sock.sendall(bytes(1000))
+    sock.sendall(bytes(10))
+    equal(out_queue(), 1010, "outstanding")
+    peer.tcp.auto_ack = True
+    equal(peer.recv(1010), bytes(1010))
+    until(lambda: out_queue() == 0, what="nothing outstanding (%d)" % out_queue())
 
 
 @test

@@ -147,6 +147,22 @@ def peek_waits_for_data():
     equal(reader.join(), b"later")
 
 
+@test
+def peek_offset_moves_over_plaintext():
+    a, b = joined()
+    try:
+        b.setsockopt(socket.SOL_SOCKET, 42, 0)  # SO_PEEK_OFF
+    except OSError as error:
+        check(error.errno in (errno.EOPNOTSUPP, errno.ENOPROTOOPT), "refused clearly: %s" % error)
+        return
+    a.sendall(b"0123456789")
+    wait_queued(b, 10)
+    equal(b.recv(4, socket.MSG_PEEK), b"0123")
+    equal(b.recv(4, socket.MSG_PEEK), b"4567")
+    equal(b.recv(2), b"01")
+    equal(b.recv(10, socket.MSG_PEEK), b"89")
+
+
 @test(where=TWO)
 def dontwait_with_nothing_to_read(where):
     a, b = joined(where)

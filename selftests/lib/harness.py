@@ -98,6 +98,14 @@ class Background:
     def running(self):
         return self._thread.is_alive()
 
+    def in_system_call(self):
+        """It sleeps in the kernel, and not for a lock of the interpreter (futex, 202)."""
+        try:
+            with open("/proc/self/task/%d/syscall" % self._thread.native_id) as file:
+                return file.read().split()[0] not in ("running", "202")
+        except OSError:
+            return False
+
     def join(self, timeout=30):
         self._thread.join(timeout)
         if self._thread.is_alive():
