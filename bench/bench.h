@@ -6,11 +6,10 @@
 #ifndef TCPCRYPT_BENCH_H
 #define TCPCRYPT_BENCH_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-struct sockaddr_in;
 
 /* ---- variant.c: how the bytes are protected ---- */
 
@@ -97,10 +96,7 @@ void end_write(int fd, const void *data, size_t len);
 void end_read(int fd, void *data, size_t len);
 /* Memory that the processes of a run share. */
 void *end_share(size_t size);
-/* Runs server in a child, client here; exits if the child failed. */
-void end_pair(void (*server)(void *), void (*client)(void *), void *arg);
-void mark_begin(const struct options *o);
-void mark_end(const struct options *o);
+void *end_buffer(size_t size);
 
 /* The stream's contents: PATTERN_PERIOD bytes over and over. */
 #define PATTERN_PERIOD 65521
@@ -110,6 +106,36 @@ const unsigned char *pattern_at(uint64_t offset);
 /* Exits unless the data is the stream's; all of it, or only its two ends. */
 void pattern_check(const unsigned char *data, size_t len, uint64_t offset,
 		   bool all);
+
+/* ---- run.c: a server, a client and repetitions ---- */
+
+struct run {
+	const struct options *o;
+	struct sockaddr_in addr;
+	int listener;
+	struct proof *proof;	/* the server's, shared */
+	void *own;		/* the test's */
+};
+
+/*
+ * In a namespace of their own, the server in a child and the client here. Exits
+ * if a request is to be larger than `max_size`, or one of them fails.
+ */
+void run_pair(const struct options *o, size_t max_size,
+	      void (*server)(struct run *), void (*client)(struct run *),
+	      void *own);
+/* The two ends of a connection that is set up and proven to be protected. */
+int run_accept(struct run *run);
+int run_connect(struct run *run);
+/* How often the server of a test serves: for each of all repetitions. */
+size_t run_times(const struct run *run);
+/*
+ * Does one repetition to warm up and measures the others, each of which is
+ * `units` of work; prints the result.
+ */
+void run_repeat(struct run *run, const char *per, double units,
+		void (*once)(struct run *run, void *arg, bool warm_up),
+		void *arg);
 
 /* ---- the measurements ---- */
 

@@ -4,27 +4,17 @@
  * `size` bytes goes one way, a response of the same size and the end of the
  * stream the other way. Compare connect_openssl.c.
  */
-#include <netinet/in.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "bench.h"
 
-struct run {
-	const struct options *o;
-	struct sockaddr_in addr;
-	int listener;
-	struct proof *proof;
-};
-
-static void server(void *arg)
+static void server(struct run *run)
 {
-	struct run *run = arg;
 	const struct options *o = run->o;
-	unsigned char *data = malloc(o->size);
+	unsigned char *data = end_buffer(o->size);
 
-	for (size_t i = 0; i < o->count * (o->reps + 1); i++) {
+	for (size_t i = 0; i < run_times(run); i++) {
 		int fd = end_accept(run->listener);
 
 		variant_secure(&o->variant, fd, true);
@@ -36,7 +26,7 @@ static void server(void *arg)
 	}
 }
 
-static void once(const struct run *run, unsigned char *data, bool prove)
+static void exchange(const struct run *run, unsigned char *data, bool prove)
 {
 	const struct options *o = run->o;
 	struct proof proof;
@@ -55,41 +45,25 @@ static void once(const struct run *run, unsigned char *data, bool prove)
 	close(fd);
 }
 
-static void client(void *arg)
+static void once(struct run *run, void *arg, bool warm_up)
 {
-	struct run *run = arg;
-	const struct options *o = run->o;
-	struct sample samples[o->reps];
-	unsigned char *data = malloc(o->size);
-	long encrypted = variant_encrypted(&o->variant);
+	for (size_t i = 0; i < run->o->count; i++)
+		exchange(run, arg, warm_up && i == 0);
+}
 
-	for (int rep = 0; rep <= o->reps; rep++) {
-		struct meter m;
+static void client(struct run *run)
+{
+	const struct variant *v = &run->o->variant;
+	long encrypted = variant_encrypted(v);
 
-		if (rep == 1)
-			mark_begin(o);
-		meter_start(&m);
-		for (size_t i = 0; i < o->count; i++)
-			once(run, data, rep == 0 && i == 0);
-		if (rep)
-			samples[rep - 1] = meter_stop(&m, o->count);
-	}
-	mark_end(o);
-	encrypted = variant_encrypted(&o->variant) - encrypted;
-	if (o->variant.carrier == TCPCRYPT &&
-	    encrypted != (long)o->count * (o->reps + 1))
+	run_repeat(run, "connection", run->o->count, once,
+		   end_buffer(run->o->size));
+	encrypted = variant_encrypted(v) - encrypted;
+	if (v->carrier == TCPCRYPT && encrypted != (long)run_times(run))
 		die("only %ld connections were encrypted", encrypted);
-	meter_report(o->label, "connection", o->count, samples, o->reps);
 }
 
 void bench_connect(const struct options *o)
 {
-	struct run run = { .o = o };
-
-	if (o->size < 1 || o->size > 65536)
-		die("a request of 1 to 65536 bytes, please");
-	run.proof = end_share(sizeof(*run.proof));
-	variant_enter(&o->variant);
-	run.listener = end_listen(&run.addr);
-	end_pair(server, client, &run);
+	run_pair(o, 65536, server, client, NULL);
 }

@@ -4,21 +4,19 @@
  * an ECDSA P-256 certificate that the client verifies, and no resumption (no
  * tickets are sent, which is the cheaper way for TLS).
  */
-#include <netinet/in.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "bench.h"
 
-struct run {
-	const struct options *o;
-	struct sockaddr_in addr;
-	int listener;
+/* A record of TLS. */
+#define MAX_SIZE 16384
+
+struct identity {
 	EVP_PKEY *key;
 	X509 *cert;
 };
@@ -28,25 +26,25 @@ static void ssl_die(const char *what)
 	die("%s: %s", what, ERR_error_string(ERR_get_error(), NULL));
 }
 
-static void make_certificate(struct run *run)
+static void make_certificate(struct identity *id)
 {
 	X509_NAME *name;
 
-	run->key = EVP_EC_gen("P-256");
-	run->cert = X509_new();
-	if (!run->key || !run->cert)
+	id->key = EVP_EC_gen("P-256");
+	id->cert = X509_new();
+	if (!id->key || !id->cert)
 		ssl_die("key");
-	X509_set_version(run->cert, X509_VERSION_3);
-	ASN1_INTEGER_set(X509_get_serialNumber(run->cert), 1);
-	X509_gmtime_adj(X509_getm_notBefore(run->cert), -86400);
-	X509_gmtime_adj(X509_getm_notAfter(run->cert), 86400);
-	X509_set_pubkey(run->cert, run->key);
-	name = X509_get_subject_name(run->cert);
+	X509_set_version(id->cert, X509_VERSION_3);
+	ASN1_INTEGER_set(X509_get_serialNumber(id->cert), 1);
+	X509_gmtime_adj(X509_getm_notBefore(id->cert), -86400);
+	X509_gmtime_adj(X509_getm_notAfter(id->cert), 86400);
+	X509_set_pubkey(id->cert, id->key);
+	name = X509_get_subject_name(id->cert);
 	X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
 				   (const unsigned char *)"server.test", -1, -1,
 				   0);
-	X509_set_issuer_name(run->cert, name);
-	if (!X509_sign(run->cert, run->key, EVP_sha256()))
+	X509_set_issuer_name(id->cert, name);
+	if (!X509_sign(id->cert, id->key, EVP_sha256()))
 		ssl_die("certificate");
 }
 
@@ -61,19 +59,19 @@ static SSL_CTX *context(const struct run *run, const SSL_METHOD *method)
 	return ctx;
 }
 
-static void server(void *arg)
+static void server(struct run *run)
 {
-	struct run *run = arg;
 	const struct options *o = run->o;
+	struct identity *id = run->own;
 	SSL_CTX *ctx = context(run, TLS_server_method());
-	unsigned char *data = malloc(o->size);
+	unsigned char *data = end_buffer(o->size);
 
 	SSL_CTX_set_num_tickets(ctx, 0);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-	if (SSL_CTX_use_certificate(ctx, run->cert) != 1 ||
-	    SSL_CTX_use_PrivateKey(ctx, run->key) != 1)
+	if (SSL_CTX_use_certificate(ctx, id->cert) != 1 ||
+	    SSL_CTX_use_PrivateKey(ctx, id->key) != 1)
 		ssl_die("certificate");
-	for (size_t i = 0; i < o->count * (o->reps + 1); i++) {
+	for (size_t i = 0; i < run_times(run); i++) {
 		int fd = end_accept(run->listener);
 		SSL *ssl = SSL_new(ctx);
 
@@ -90,7 +88,7 @@ static void server(void *arg)
 	SSL_CTX_free(ctx);
 }
 
-static void once(const struct run *run, SSL_CTX *ctx, unsigned char *data)
+static void exchange(const struct run *run, SSL_CTX *ctx, unsigned char *data)
 {
 	const struct options *o = run->o;
 	int fd = end_connect(&run->addr);
@@ -113,42 +111,32 @@ static void once(const struct run *run, SSL_CTX *ctx, unsigned char *data)
 	close(fd);
 }
 
-static void client(void *arg)
+static void once(struct run *run, void *arg, bool warm_up)
 {
-	struct run *run = arg;
-	const struct options *o = run->o;
-	struct sample samples[o->reps];
+	unsigned char data[MAX_SIZE];
+
+	(void)warm_up;
+	for (size_t i = 0; i < run->o->count; i++)
+		exchange(run, arg, data);
+}
+
+static void client(struct run *run)
+{
+	struct identity *id = run->own;
 	SSL_CTX *ctx = context(run, TLS_client_method());
-	unsigned char *data = malloc(o->size);
 
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
-	if (!X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), run->cert))
+	if (!X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), id->cert))
 		ssl_die("trust");
-	for (int rep = 0; rep <= o->reps; rep++) {
-		struct meter m;
-
-		if (rep == 1)
-			mark_begin(o);
-		meter_start(&m);
-		for (size_t i = 0; i < o->count; i++)
-			once(run, ctx, data);
-		if (rep)
-			samples[rep - 1] = meter_stop(&m, o->count);
-	}
-	mark_end(o);
+	run_repeat(run, "connection", run->o->count, once, ctx);
 	SSL_CTX_free(ctx);
-	meter_report(o->label, "connection", o->count, samples, o->reps);
 }
 
 void bench_connect_openssl(const struct options *o)
 {
-	struct run run = { .o = o };
+	struct identity id;
 
-	if (o->size < 1 || o->size > 16384)
-		die("a request of 1 to 16384 bytes, please");
-	make_certificate(&run);
-	variant_enter(&o->variant);
-	run.listener = end_listen(&run.addr);
-	end_pair(server, client, &run);
+	make_certificate(&id);
+	run_pair(o, MAX_SIZE, server, client, &id);
 }

@@ -6,15 +6,12 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -121,42 +118,13 @@ void *end_share(size_t size)
 	return p;
 }
 
-void end_pair(void (*server)(void *), void (*client)(void *), void *arg)
+void *end_buffer(size_t size)
 {
-	pid_t pid;
-	int status;
+	void *p = malloc(size);
 
-	fflush(stdout);
-	pid = fork();
-	if (pid < 0)
-		die("fork: %s", strerror(errno));
-	if (!pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		end_pin(1);
-		server(arg);
-		fflush(stdout);
-		_exit(0);
-	}
-	end_pin(0);
-	client(arg);
-	if (waitpid(pid, &status, 0) != pid || status)
-		die("the server failed");
-}
-
-/*
- * Two no-operations with an operand that no compiler emits: the plugin of
- * bench/profile starts and stops counting where it sees them.
- */
-void mark_begin(const struct options *o)
-{
-	if (o->mark)
-		asm volatile("nopl 0x7ce0b001(%%rax,%%rax,1)" ::: "memory");
-}
-
-void mark_end(const struct options *o)
-{
-	if (o->mark)
-		asm volatile("nopl 0x7ce0b002(%%rax,%%rax,1)" ::: "memory");
+	if (!p)
+		die("no memory");
+	return p;
 }
 
 static unsigned char pattern[2 * PATTERN_PERIOD + 4096];

@@ -11,7 +11,6 @@
  * with --time anywhere, in nanoseconds.
  */
 #include <getopt.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

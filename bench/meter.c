@@ -10,7 +10,6 @@
  * large share means that the row measures some timer.
  */
 #define _GNU_SOURCE
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
