@@ -215,6 +215,20 @@ bool tcpcrypt_msg_data_left(struct msghdr *msg)
 	return msg_data_left(msg);
 }
 
+/* SO_PEEK_OFF: where the next peek begins, behind what was not read. */
+int tcpcrypt_peek_offset(struct sock *sk)
+{
+	return max(sk_peek_offset(sk, MSG_PEEK), 0);
+}
+
+void tcpcrypt_move_peek_offset(struct sock *sk, int peeked, int read)
+{
+	if (peeked)
+		sk_peek_offset_fwd(sk, peeked);
+	if (read)
+		sk_peek_offset_bwd(sk, read);
+}
+
 bool tcpcrypt_wants_inq(const struct sock *sk, const struct msghdr *msg)
 {
 	return tcp_sk(sk)->recvmsg_inq || msg->msg_get_inq;

@@ -43,6 +43,8 @@ struct page_frag *tcpcrypt_sk_page_frag(struct sock *sk);
 void tcpcrypt_add_connect_options(struct sock *sk);
 void tcpcrypt_zerocopy_done(struct sock *sk, struct msghdr *msg, size_t size);
 bool tcpcrypt_msg_data_left(struct msghdr *msg);
+int tcpcrypt_peek_offset(struct sock *sk);
+void tcpcrypt_move_peek_offset(struct sock *sk, int peeked, int read);
 bool tcpcrypt_wants_inq(const struct sock *sk, const struct msghdr *msg);
 int tcpcrypt_put_inq(struct sock *sk, struct msghdr *msg, int inq);
 

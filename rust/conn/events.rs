@@ -256,10 +256,10 @@ impl Endpoint for Conn {
         }
     }
 
-    fn unsent_bytes(this: ArcBorrow<'_, Self>, sk: &mut LockedSock<'_>, queued: usize) -> usize {
+    fn unsent_bytes(this: ArcBorrow<'_, Self>, sk: &mut LockedSock<'_>) -> Answer<usize> {
         match this.phase() {
-            Phase::Exchange | Phase::Encrypted => tx::unsent_bytes(&this, sk, queued),
-            _ => queued,
+            Phase::Exchange | Phase::Encrypted => Answer::Done(tx::unsent_bytes(&this, sk)),
+            _ => Answer::Plain,
         }
     }
 

@@ -41,7 +41,7 @@ use crate::{
             FragPages,
             Msg, //
         },
-        sealing::Workspace,
+        sealing::Lease,
         sock::LockedSock, //
     },
     proto::frame::{
@@ -117,7 +117,7 @@ fn next_frame(
     conn: &Conn,
     sk: &LockedSock<'_>,
     inner: &mut Inner,
-    scratch: &mut Option<Workspace>,
+    scratch: &mut Lease,
     msg: Option<&mut Msg<'_>>,
 ) -> Result<Opened> {
     if inner.rx.partial.is_some() {
@@ -176,7 +176,7 @@ fn open(
     conn: &Conn,
     sk: &LockedSock<'_>,
     inner: &mut Inner,
-    scratch: &mut Option<Workspace>,
+    scratch: &mut Lease,
     header: &Header,
     msg: Option<&mut Msg<'_>>,
 ) -> Result<Opened> {
@@ -197,13 +197,13 @@ fn open_in_place(
     conn: &Conn,
     sk: &LockedSock<'_>,
     inner: &mut Inner,
-    scratch: &mut Option<Workspace>,
+    scratch: &mut Lease,
     header: &Header,
     msg: &mut Msg<'_>,
 ) -> Result<bool> {
     let key = inner.rx.key.as_ref().ok_or(errno::proto())?;
     let nonce = key.randomizer.nonce(inner.rx_offset);
-    let space = Workspace::get(scratch, &key.cipher)?;
+    let space = scratch.get(&key.cipher)?;
     space.open_to(&key.cipher, sk, header.frame_len(), msg, &nonce, |flags| {
         // An urgent field would stand where the data begin.
         if flags & frame::FLAG_URGP != 0 {
@@ -221,12 +221,12 @@ fn open_aside(
     conn: &Conn,
     sk: &LockedSock<'_>,
     inner: &mut Inner,
-    scratch: &mut Option<Workspace>,
+    scratch: &mut Lease,
     header: &Header,
 ) -> Result {
     let key = inner.rx.key.as_ref().ok_or(errno::proto())?;
     let nonce = key.randomizer.nonce(inner.rx_offset);
-    let space = Workspace::get(scratch, &key.cipher)?;
+    let space = scratch.get(&key.cipher)?;
     let pages = space.open_aside(&key.cipher, sk, header.frame_len(), &nonce)?;
     keep(conn, inner, header, pages)
 }
@@ -254,7 +254,7 @@ fn drain(
     conn: &Conn,
     sk: &LockedSock<'_>,
     inner: &mut Inner,
-    scratch: &mut Option<Workspace>,
+    scratch: &mut Lease,
 ) -> Result<Opened> {
     let Some(partial) = inner.rx.partial.as_mut() else {
         return Err(EAGAIN);
@@ -283,7 +283,9 @@ fn drain(
     }
     let key = inner.rx.key.as_ref().ok_or(errno::proto())?;
     let nonce = key.randomizer.nonce(inner.rx_offset);
-    Workspace::get(scratch, &key.cipher)?.open_in_place(&key.cipher, &mut pages, &nonce)?;
+    scratch
+        .get(&key.cipher)?
+        .open_in_place(&key.cipher, &mut pages, &nonce)?;
     keep(conn, inner, &header, pages)?;
     opened(conn, sk, inner, &header);
     Ok(Opened::Aside)
@@ -310,7 +312,7 @@ pub(crate) fn settle(conn: &Conn, sk: &mut LockedSock<'_>, how: Settle) {
 
 fn settle_owned(conn: &Conn, sk: &LockedSock<'_>, how: Settle) -> Result {
     let mut inner = conn.inner.borrow(sk)?;
-    let mut scratch = None;
+    let mut scratch = Lease::new();
     while sk.queued() > 0 {
         if how == Settle::Control && is_whole_with_data(conn, sk, &inner)? {
             // For the reader.
@@ -411,11 +413,13 @@ pub(crate) fn receive(
     }
     let mut timeout = sk.rcv_timeout(flags & bindings::MSG_DONTWAIT != 0);
     let target = sk.rcvlowat(flags & bindings::MSG_WAITALL != 0, msg.left());
+    let peek = flags & bindings::MSG_PEEK != 0;
     let mut reader = Reader {
-        peek: flags & bindings::MSG_PEEK != 0,
+        peek,
+        from: if peek { sk.peek_offset() } else { 0 },
         skip: flags & bindings::MSG_TRUNC != 0,
         done: 0,
-        scratch: None,
+        scratch: Lease::new(),
     };
     let result = loop {
         if let Err(error) = conn.failure() {
@@ -466,6 +470,7 @@ pub(crate) fn receive(
         }
     };
     if reader.done > 0 || result.is_ok() {
+        sk.move_peek_offset(reader.done, peek);
         tell_left(conn, sk, msg);
         return Answer::Done(Ok(reader.done));
     }
@@ -498,11 +503,13 @@ fn finish_read(conn: &Conn, sk: &mut LockedSock<'_>, read: &Result) {
 /// One call's reading.
 struct Reader {
     peek: bool,
+    /// Where a peek begins, in bytes behind what was not read.
+    from: usize,
     /// MSG_TRUNC: what is read is thrown away.
     skip: bool,
     /// Bytes given to the caller.
     done: usize,
-    scratch: Option<Workspace>,
+    scratch: Lease,
 }
 
 impl Reader {
@@ -537,7 +544,7 @@ impl Reader {
     fn copy_chunks(&mut self, conn: &Conn, inner: &mut Inner, msg: &mut Msg<'_>) -> Result {
         let chunks = &mut inner.rx.chunks;
         // A peek passes what it gave before.
-        let mut skip = if self.peek { self.done } else { 0 };
+        let mut skip = if self.peek { self.from + self.done } else { 0 };
         let mut read = 0;
         for chunk in chunks.iter_mut() {
             let have = chunk.end - chunk.at;

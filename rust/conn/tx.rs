@@ -40,7 +40,7 @@ use crate::{
             Msg, //
         },
         sealing::{
-            Workspace,
+            Lease,
             LEAD, //
         },
         sock::{
@@ -69,12 +69,20 @@ pub(crate) struct Tx {
     pub(crate) key: Option<Key>,
     /// The next frame is the first under its key.
     pub(crate) rekey: bool,
-    /// Plaintext bytes in all frames so far.
-    plain: u64,
+    /// Frames that the peer did not acknowledge, as far as was looked, oldest first.
+    unacked: KVec<Unacked>,
     pending: Option<FragPages>,
     /// The last frame was given to TCP with MSG_MORE, which keeps it without an acknowledgement under way.
     held_back: bool,
     end: End,
+}
+
+/// A frame under way.
+struct Unacked {
+    /// The sequence number behind its last byte.
+    end: u32,
+    /// Its data, in bytes.
+    data: u32,
 }
 
 /// How far the end of our stream is.
@@ -94,7 +102,7 @@ impl Tx {
         Self {
             key: None,
             rekey: false,
-            plain: 0,
+            unacked: KVec::new(),
             pending: None,
             held_back: false,
             end: End::Open,
@@ -181,7 +189,7 @@ fn give_all(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner, force: bool) ->
     if inner.tx.pending.is_none() && !inner.has_output() {
         return Ok(());
     }
-    let mut scratch = None;
+    let mut scratch = Lease::new();
     loop {
         push_pending(conn, sk, inner)?;
         if inner.early_left() > 0 {
@@ -261,7 +269,7 @@ fn seal_bytes(
     conn: &Conn,
     sk: &LockedSock<'_>,
     inner: &mut Inner,
-    scratch: &mut Option<Workspace>,
+    scratch: &mut Lease,
     bytes: &[u8],
     flags: u8,
 ) -> Result {
@@ -272,12 +280,7 @@ fn seal_bytes(
 }
 
 /// Seals the next chunk of the early data.
-fn seal_early(
-    conn: &Conn,
-    sk: &LockedSock<'_>,
-    inner: &mut Inner,
-    scratch: &mut Option<Workspace>,
-) -> Result {
+fn seal_early(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner, scratch: &mut Lease) -> Result {
     let early = core::mem::replace(&mut inner.early, KVVec::new());
     let rest = early.get(inner.early_sealed..).unwrap_or(&[]);
     let now = rest.get(..chunk(sk, rest.len())).unwrap_or(rest);
@@ -294,12 +297,14 @@ fn seal_in_place(
     conn: &Conn,
     sk: &LockedSock<'_>,
     inner: &mut Inner,
-    scratch: &mut Option<Workspace>,
+    scratch: &mut Lease,
     mut pages: FragPages,
 ) -> Result {
     let key = inner.tx.key.as_ref().ok_or(errno::proto())?;
     let nonce = nonce(inner, key);
-    Workspace::get(scratch, &key.cipher)?.seal_in_place(&key.cipher, &mut pages, &nonce)?;
+    scratch
+        .get(&key.cipher)?
+        .seal_in_place(&key.cipher, &mut pages, &nonce)?;
     sealed(conn, sk, inner, pages);
     Ok(())
 }
@@ -308,8 +313,8 @@ fn seal_in_place(
 fn sealed(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner, pages: FragPages) {
     let data = pages.len() - LEAD - TAG_LEN;
     inner.tx.rekey = false;
-    inner.tx.plain += data as u64;
     queue(conn, sk, inner, pages);
+    note_unacked(sk, inner, conn.sealed_end.load(Relaxed), data as u32);
     let state = net_state(sk.sk());
     state.count(Counter::FramesTx);
     state.add(Counter::BytesTx, data as u64);
@@ -327,7 +332,7 @@ fn seal_from(
     conn: &Conn,
     sk: &LockedSock<'_>,
     inner: &mut Inner,
-    scratch: &mut Option<Workspace>,
+    scratch: &mut Lease,
     msg: &mut Msg<'_>,
     len: usize,
 ) -> Result<usize> {
@@ -342,14 +347,12 @@ fn seal_from(
     let key = inner.tx.key.as_ref().ok_or(errno::proto())?;
     let nonce = nonce(inner, key);
     let rekey = inner.tx.rekey;
-    let taken = Workspace::get(scratch, &key.cipher)?.seal_from(
-        &key.cipher,
-        &mut pages,
-        msg,
-        len,
-        &nonce,
-        |len| lead(len, rekey, 0),
-    )?;
+    let taken =
+        scratch
+            .get(&key.cipher)?
+            .seal_from(&key.cipher, &mut pages, msg, len, &nonce, |len| {
+                lead(len, rekey, 0)
+            })?;
     sealed(conn, sk, inner, pages);
     Ok(taken)
 }
@@ -405,7 +408,7 @@ fn send_all(
     timeout: &mut Timeout,
     sent: &mut usize,
 ) -> Result {
-    let mut scratch = None;
+    let mut scratch = Lease::new();
     // Whether TCP holds back what the caller did not ask it to.
     let mut held_back = false;
     let result = loop {
@@ -466,7 +469,7 @@ fn send_some(
     sk: &mut LockedSock<'_>,
     msg: &mut Msg<'_>,
     flags: u32,
-    scratch: &mut Option<Workspace>,
+    scratch: &mut Lease,
     held_back: &mut bool,
 ) -> Result<usize> {
     conn.failure()?;
@@ -540,20 +543,35 @@ pub(crate) fn has_early_room(conn: &Conn, sk: &LockedSock<'_>) -> bool {
         .is_ok_and(|inner| inner.early.len() < early_limit(sk.sk()))
 }
 
-/// How many plaintext bytes the peer did not acknowledge, if `queued` bytes of our TCP stream were not.
-///
-/// TCP knows bytes of frames only: those are counted without the mean overhead of this connection's frames, so that the
-/// answer is exact when everything was acknowledged, or nothing, and close between.
-pub(crate) fn unsent_bytes(conn: &Conn, sk: &LockedSock<'_>, queued: usize) -> usize {
-    let Ok(inner) = conn.inner.borrow(sk) else {
-        return queued;
+/// Whether `a` is behind `b` in the sequence space.
+fn after(a: u32, b: u32) -> bool {
+    a.wrapping_sub(b).wrapping_sub(1) < i32::MAX as u32
+}
+
+/// Notes a frame for [`unsent_bytes`], and forgets those that were acknowledged. Without memory SIOCOUTQ says less.
+fn note_unacked(sk: &LockedSock<'_>, inner: &mut Inner, end: u32, data: u32) {
+    let unacked = &mut inner.tx.unacked;
+    if unacked.len() == unacked.capacity() {
+        let una = sk.snd_una();
+        unacked.retain(|frame| after(frame.end, una));
+    }
+    let _ = unacked.push(Unacked { end, data }, GFP_KERNEL);
+}
+
+/// How many plaintext bytes the peer did not acknowledge. Of a frame that it acknowledged in part, as many as are left
+/// of it.
+pub(crate) fn unsent_bytes(conn: &Conn, sk: &LockedSock<'_>) -> usize {
+    let Ok(mut inner) = conn.inner.borrow(sk) else {
+        return 0;
     };
-    let unsent = inner.tx.pending.as_ref().map_or(0, FragPages::unsent);
-    let sealed = queued + unsent;
-    let plain = if inner.tx_offset == 0 {
-        0
-    } else {
-        (sealed as u64 * inner.tx.plain).div_ceil(inner.tx_offset) as usize
-    };
-    plain + inner.early_left()
+    let una = sk.snd_una();
+    let unacked = &mut inner.tx.unacked;
+    unacked.retain(|frame| after(frame.end, una));
+    if unacked.is_empty() {
+        *unacked = KVec::new();
+    }
+    let frames = unacked
+        .iter()
+        .map(|frame| frame.data.min(frame.end.wrapping_sub(una)) as usize);
+    frames.sum::<usize>() + inner.early_left()
 }

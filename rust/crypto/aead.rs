@@ -271,11 +271,18 @@ impl Request {
     }
 }
 
-impl Drop for Request {
-    fn drop(&mut self) {
+impl Request {
+    /// Wipes what the last operation left. Context: any.
+    pub(crate) fn wipe(&mut self) {
         let len = size_of_val(self.memory.as_slice());
         // SAFETY: The memory is ours and valid for writes of its length; zeros are words.
         unsafe { bindings::tcpcrypt_memzero(self.memory.as_mut_ptr().cast(), len) };
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.wipe();
     }
 }
 

@@ -308,17 +308,14 @@ unsafe extern "C" fn ioctl<T: Endpoint>(
     };
     // SAFETY: As this function.
     let result = unsafe { ioctl(sk, cmd, arg) };
-    if let Some(endpoint) = entry
-        .endpoint
-        .as_ref()
-        .filter(|_| result == 0 && command == bindings::TCPCRYPT_SIOCOUTQ)
-    {
-        let mut locked = socket.lock();
-        // SAFETY: TCP just wrote it.
-        let queued = usize::try_from(unsafe { *arg }).unwrap_or(0);
-        let unsent = T::unsent_bytes(endpoint.as_arc_borrow(), &mut locked, queued);
-        // SAFETY: By the requirements of this function.
-        unsafe { *arg = to_c(Ok(unsent)) };
+    if result == 0 && command == bindings::TCPCRYPT_SIOCOUTQ {
+        if let Some(endpoint) = &entry.endpoint {
+            let mut locked = socket.lock();
+            if let Answer::Done(unsent) = T::unsent_bytes(endpoint.as_arc_borrow(), &mut locked) {
+                // SAFETY: By the requirements of this function.
+                unsafe { *arg = to_c(Ok(unsent)) };
+            }
+        }
     }
     result
 }

@@ -185,8 +185,8 @@ pub(crate) trait Endpoint: Send + Sync + Sized + 'static {
     /// SIOCINQ: bytes that can be read.
     fn readable_bytes(this: ArcBorrow<'_, Self>, sk: &mut LockedSock<'_>) -> Answer<Result<usize>>;
 
-    /// SIOCOUTQ, of which TCP says `queued`: bytes not acknowledged by the peer.
-    fn unsent_bytes(this: ArcBorrow<'_, Self>, sk: &mut LockedSock<'_>, queued: usize) -> usize;
+    /// SIOCOUTQ: bytes not acknowledged by the peer.
+    fn unsent_bytes(this: ArcBorrow<'_, Self>, sk: &mut LockedSock<'_>) -> Answer<usize>;
 
     /// setsockopt() at level IPPROTO_TCP. Process context, not locked.
     fn set_option(

@@ -108,9 +108,10 @@ const MAX_PIECES: usize = 24;
 ///
 /// # Invariants
 ///
-/// If `pinned`, the pages in `pages` are pinned and this value unpins them.
+/// If `pinned`, the first `count` of `pages` are pinned and this value unpins them.
 pub(crate) struct IterPages {
-    pages: KVec<*mut bindings::page>,
+    pages: [*mut bindings::page; MAX_PIECES],
+    count: usize,
     pinned: bool,
     written: bool,
     len: usize,
@@ -119,7 +120,7 @@ pub(crate) struct IterPages {
 impl IterPages {
     /// Takes up to `len` of the caller's next bytes and adds them to `list`; fewer if the list is full, the caller's
     /// memory is in too many pieces, or ends in an address that is not mapped. `written` says that the memory will be
-    /// written to. Advances the message by [`IterPages::len`]. EFAULT if there is not one byte, ENOMEM. May sleep.
+    /// written to. Advances the message by [`IterPages::len`]. EFAULT if there is not one byte, May sleep.
     pub(super) fn take(
         msg: &mut Msg<'_>,
         len: usize,
@@ -128,22 +129,23 @@ impl IterPages {
     ) -> Result<Self> {
         let iter: *mut bindings::iov_iter = &mut msg.raw.msg_iter;
         let mut taken = Self {
-            pages: KVec::with_capacity(MAX_PIECES, GFP_KERNEL)?,
+            pages: [ptr::null_mut(); MAX_PIECES],
+            count: 0,
             // SAFETY: By the type invariant of `Msg`.
             pinned: unsafe { bindings::tcpcrypt_iter_pins(iter) },
             written,
             len: 0,
         };
         while taken.len < len {
-            let room = list
-                .room()
-                .saturating_sub(1)
-                .min(MAX_PIECES - taken.pages.len());
+            let room = list.room().saturating_sub(1).min(MAX_PIECES - taken.count);
             if room == 0 {
                 break;
             }
-            let mut batch = [ptr::null_mut::<bindings::page>(); MAX_PIECES];
-            let mut array = batch.as_mut_ptr();
+            let mut array = taken
+                .pages
+                .get_mut(taken.count..)
+                .ok_or(EINVAL)?
+                .as_mut_ptr();
             let mut offset = 0;
             // SAFETY: The iterator is valid and has pages (the caller looked); the array has room for `room` entries,
             // and is used because it is not null.
@@ -164,13 +166,11 @@ impl IterPages {
                 break;
             }
             taken.len += left;
-            for page in batch {
-                if left == 0 {
-                    break;
-                }
+            let batch = taken.count..taken.count + (offset + left).div_ceil(PAGE_SIZE);
+            // INVARIANT: The pages were pinned for us, if this kind of iterator pins.
+            taken.count = batch.end;
+            for &page in taken.pages.get(batch).ok_or(EINVAL)? {
                 let part = left.min(PAGE_SIZE - offset);
-                // INVARIANT: The page was pinned for us, if this kind of iterator pins.
-                taken.pages.push_within_capacity(page).map_err(|_| ENOSPC)?;
                 // SAFETY: The page is pinned, or held by who made the iterator, for longer than the operation. What its
                 // owner writes to it meanwhile only changes what is sent. There is an entry: `room` counted them.
                 unsafe { list.push_page(page, offset as u32, part as u32) }?;
@@ -198,10 +198,10 @@ impl IterPages {
 
 impl Drop for IterPages {
     fn drop(&mut self) {
-        if !self.pinned || self.pages.is_empty() {
+        if !self.pinned || self.count == 0 {
             return;
         }
-        let (pages, count) = (self.pages.as_mut_ptr(), self.pages.len());
+        let (pages, count) = (self.pages.as_mut_ptr(), self.count);
         // SAFETY: By the type invariant these pages are pinned, once for each entry.
         unsafe {
             if self.written {

@@ -30,6 +30,7 @@ use super::{
     probe::StateProbe,
     proc::StatFile,
     queue::OwnedQueue,
+    sealing::Workspaces,
     sock::Sk,
     sysctl::{
         Events,
@@ -52,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) queue: OwnedQueue,
     /// Ephemeral keys.
     pub(crate) pool: Pool,
+    /// Memory for sealing and opening.
+    pub(crate) workspaces: Workspaces,
 }
 
 /// The address of the [`Shared`], while it is there.
@@ -77,6 +80,7 @@ impl SharedOwner {
             Shared {
                 queue: OwnedQueue::new(c"tcpcrypt")?,
                 pool: Pool::new(KEYS_IN_ADVANCE)?,
+                workspaces: Workspaces::new()?,
             },
             GFP_KERNEL,
         )?;

@@ -5,7 +5,15 @@
 //! The lists of memory that the cipher works on are filled and emptied within each function here, so that no list
 //! outlives what it points to.
 
-use kernel::prelude::*;
+use core::ptr;
+
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Full, //
+    },
+};
 
 use super::{
     pages::{
@@ -13,6 +21,7 @@ use super::{
         IterPages,
         Msg, //
     },
+    registered::shared,
     sock::LockedSock, //
 };
 use crate::{
@@ -38,7 +47,7 @@ const PIECES: usize = 40;
 
 type Nonce = [u8; Aead::NONCE_LEN];
 
-/// Memory for one operation at a time. Made at the first frame of a call and used for all of them.
+/// Memory for one operation at a time. A call gets one with its first frame, by a [`Lease`], and uses it for all of them.
 pub(crate) struct Workspace {
     request: Request,
     src: SgList,
@@ -47,26 +56,104 @@ pub(crate) struct Workspace {
     lead: KBox<[u8; LEAD]>,
 }
 
-impl Workspace {
-    /// The workspace in `slot`, made if there is none for `cipher`. ENOMEM. May sleep.
-    pub(crate) fn get<'a>(
-        slot: &'a mut Option<Workspace>,
-        cipher: &Cipher,
-    ) -> Result<&'a mut Workspace> {
-        if !slot
+/// Workspaces that nobody uses: up to one for each CPU, so that a call finds one without a lock or an allocation.
+pub(crate) struct Workspaces(KVec<Slot>);
+
+/// # Invariants
+///
+/// Holds 0 or the address that `KBox::into_raw()` gave for a workspace, which then belongs to the slot.
+struct Slot(Atomic<usize>);
+
+impl Slot {
+    fn take(&self) -> Option<KBox<Workspace>> {
+        let address = self.0.xchg(0, Full);
+        let workspace = ptr::with_exposed_provenance_mut::<Workspace>(address);
+        // SAFETY: By the type invariant; the exchange made it ours alone.
+        (!workspace.is_null()).then(|| unsafe { KBox::from_raw(workspace) })
+    }
+
+    /// Gives `workspace` back to the slot, or frees it if there is one.
+    fn put(&self, workspace: KBox<Workspace>) {
+        let raw = KBox::into_raw(workspace);
+        if self.0.cmpxchg(0, raw.expose_provenance(), Full).is_err() {
+            // SAFETY: It came from `into_raw` and was not given away. INVARIANT: Unchanged.
+            drop(unsafe { KBox::from_raw(raw) });
+        }
+    }
+}
+
+impl Workspaces {
+    /// None yet. ENOMEM. Process context.
+    pub(crate) fn new() -> Result<Self> {
+        let mut slots = KVec::new();
+        for _ in 0..kernel::cpu::nr_cpu_ids() {
+            // INVARIANT: Empty.
+            slots.push(Slot(Atomic::new(0)), GFP_KERNEL)?;
+        }
+        Ok(Self(slots))
+    }
+
+    /// That of the CPU that runs this just now.
+    fn slot(&self) -> Option<&Slot> {
+        self.0.get(kernel::cpu::CpuId::current().as_u32() as usize)
+    }
+}
+
+impl Drop for Workspaces {
+    fn drop(&mut self) {
+        for slot in &self.0 {
+            drop(slot.take());
+        }
+    }
+}
+
+/// A workspace for the time of a call, taken when it is needed first.
+pub(crate) struct Lease(Option<KBox<Workspace>>);
+
+impl Lease {
+    /// Nothing yet.
+    pub(crate) const fn new() -> Self {
+        Self(None)
+    }
+
+    /// The workspace, for operations with `cipher`. ENOMEM. May sleep.
+    pub(crate) fn get(&mut self, cipher: &Cipher) -> Result<&mut Workspace> {
+        if self.0.is_none() {
+            self.0 = shared().and_then(|shared| shared.workspaces.slot()?.take());
+        }
+        if !self
+            .0
             .as_ref()
             .is_some_and(|space| space.request.fits(cipher))
         {
-            *slot = Some(Workspace {
-                request: cipher.request(GFP_KERNEL)?,
-                src: SgList::new(PIECES, GFP_KERNEL)?,
-                dst: SgList::new(PIECES, GFP_KERNEL)?,
-                lead: KBox::new([0; LEAD], GFP_KERNEL)?,
-            });
+            self.0 = Some(KBox::new(
+                Workspace {
+                    request: cipher.request(GFP_KERNEL)?,
+                    src: SgList::new(PIECES, GFP_KERNEL)?,
+                    dst: SgList::new(PIECES, GFP_KERNEL)?,
+                    lead: KBox::new([0; LEAD], GFP_KERNEL)?,
+                },
+                GFP_KERNEL,
+            )?);
         }
-        slot.as_mut().ok_or(ENOMEM)
+        self.0.as_deref_mut().ok_or(ENOMEM)
     }
+}
 
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(mut workspace) = self.0.take() else {
+            return;
+        };
+        // Ciphers leave secrets of the last frame in the request.
+        workspace.request.wipe();
+        if let Some(slot) = shared().and_then(|shared| shared.workspaces.slot()) {
+            slot.put(workspace);
+        }
+    }
+}
+
+impl Workspace {
     fn clear(&mut self) {
         self.src.clear();
         self.dst.clear();

@@ -559,6 +559,20 @@ impl<'a> LockedSock<'a> {
         unsafe { bindings::tcpcrypt_zerocopy_done(self.as_ptr(), msg.as_ptr(), size) };
     }
 
+    /// SO_PEEK_OFF: how many unread bytes the next peek passes over.
+    pub(crate) fn peek_offset(&self) -> usize {
+        // SAFETY: The socket is alive.
+        usize::try_from(unsafe { bindings::tcpcrypt_peek_offset(self.as_ptr()) }).unwrap_or(0)
+    }
+
+    /// SO_PEEK_OFF: `len` bytes were peeked at, or read.
+    pub(crate) fn move_peek_offset(&self, len: usize, peeked: bool) {
+        let len = i32::try_from(len).unwrap_or(i32::MAX);
+        let (peeked, read) = if peeked { (len, 0) } else { (0, len) };
+        // SAFETY: The socket is alive.
+        unsafe { bindings::tcpcrypt_move_peek_offset(self.as_ptr(), peeked, read) };
+    }
+
     /// Whether a call of recvmsg() is to be told how many bytes are left (TCP_INQ, or io_uring's own).
     pub(crate) fn wants_left(&self, msg: &mut super::pages::Msg<'_>) -> bool {
         // SAFETY: The socket is alive and locked, the message valid.
