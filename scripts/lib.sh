@@ -74,7 +74,6 @@ apt_update_once() {
 # The Debian mirror of this machine, from its own apt configuration; nothing on a machine of another distribution.
 machine_mirror() {
 	command -v apt-get >/dev/null && grep -qx 'ID=debian' /etc/os-release || return 0
-	# shellcheck disable=SC2016 # the variables are apt's
-	apt-get indextargets --format '$(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
-		awk '$1 == "main" && $2 !~ /security|backports|ports\// && !seen { print $2; seen = 1 }'
+	apt-get --print-uris update |
+		sed -nE "/security|backports/d; s#^'((https?|file|copy|ftp):[^']*)/dists/[^/]*/main/binary-[^/]*/Packages.*#\1#p" | sed -n 1p
 }
