@@ -16,7 +16,7 @@ from peer import eno
 from peer.peer import Peer
 from peer.tcp import ACK, OPT_TFO, PSH, mss_option, pad
 
-TCP_FASTOPEN_CONNECT, TCP_SAVE_SYN, TCP_SAVED_SYN, TCP_MD5SIG = 30, 27, 28, 14
+TCP_SAVE_SYN, TCP_SAVED_SYN, TCP_MD5SIG, TCP_REPAIR = 27, 28, 14, 19
 
 
 def fast_open():
@@ -222,6 +222,23 @@ def socket_without_a_program_that_reads_the_syn():
     listener = host().listener(4)
     equal(listener.getsockopt(socket.IPPROTO_TCP, TCP_SAVE_SYN), 0, "TCP_SAVE_SYN")
     raises(errno.EINVAL, listener.setsockopt, socket.IPPROTO_TCP, TCP_SAVE_SYN, 7)
+
+
+@test
+def restored_connection_is_plain():
+    """A connect() in repair mode sends no SYN: nothing was negotiated, so nothing is encrypted."""
+    peer = Peer.passive(host().stack, 4, host().port())
+    defer(peer.close)
+    sock = host().ns.socket(4)
+    defer(sock.close)
+    sock.bind((host().stack.kernel[4], 0))
+    sock.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
+    sock.connect(peer.address())
+    sock.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, -1)
+    check(not ulp.is_encrypted(sock), "not encrypted")
+    raises(errno.ENOPROTOOPT, ulp.session_id, sock)
+    equal(ulp.ulp_name(sock), b"", "ULP")
+    equal(peer.tcp.log, [], "segments")
 
 
 @test(family=FAMILIES)
