@@ -174,9 +174,7 @@ impl Endpoint for Conn {
         if this.is(Pending::Output) && !sk.has_waiting_writer() || held && !sk.is_backed_up() {
             Attachment::kick(this, sk);
         } else if held {
-            // TCP's own callback has it call no more; the next acknowledgement is to be heard of.
-            attach::wake_writers(&*this, sk);
-            sk.want_space();
+            wake_writers(&this, sk);
             return false;
         }
         true
@@ -334,11 +332,20 @@ fn flush(conn: &Conn, sk: &mut LockedSock<'_>) {
         .borrow(sk)
         .and_then(|mut inner| tx::flush(conn, sk, &mut inner));
     match result {
-        Ok(()) => attach::wake_writers(conn, &sk.as_bh()),
+        Ok(()) => wake_writers(conn, &sk.as_bh()),
         Err(error) if error == EAGAIN || error == EBUSY => {}
         Err(error) => {
             conn.fail(sk, error);
         }
+    }
+}
+
+/// Wakes writers. TCP's own callback asks it to call no more when there is room; while small writes are held, the next
+/// acknowledgement is to be heard of all the same.
+pub(crate) fn wake_writers(conn: &Conn, sk: &BhSock<'_>) {
+    attach::wake_writers(conn, sk);
+    if conn.is(Pending::Held) {
+        sk.want_space();
     }
 }
 

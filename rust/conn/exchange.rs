@@ -10,6 +10,7 @@ use kernel::{
 };
 
 use super::{
+    events,
     net_state,
     stats::Counter,
     tx,
@@ -298,7 +299,7 @@ fn begin(
         _ => {}
     }
     let sk = sk.as_bh();
-    attach::wake_writers(conn, &sk);
+    events::wake_writers(conn, &sk);
     attach::wake_readers(conn, &sk);
     Ok(())
 }
