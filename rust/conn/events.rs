@@ -114,8 +114,11 @@ impl Endpoint for Conn {
         negotiate::outgoing(self, sk, segment)
     }
 
-    fn syn_ack(this: ArcBorrow<'_, Self>, sk: &BhSock<'_>, tcp_options: &[u8]) -> bool {
-        negotiate::syn_ack(this, sk, tcp_options)
+    fn syn_ack(this: ArcBorrow<'_, Self>, sk: &BhSock<'_>, tcp_options: &[u8]) -> Option<bool> {
+        if this.phase() != Phase::Negotiating {
+            return None;
+        }
+        Some(negotiate::syn_ack(this, sk, tcp_options))
     }
 
     fn answer(

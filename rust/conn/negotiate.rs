@@ -242,15 +242,12 @@ fn block(sk: &BhSock<'_>) -> Xmit {
     Xmit::Drop
 }
 
-/// TCP accepted the SYN-ACK.
+/// TCP accepted the SYN-ACK: whether the connection will be encrypted.
 pub(crate) fn syn_ack(
     conn: kernel::sync::ArcBorrow<'_, Conn>,
     sk: &BhSock<'_>,
     tcp_options: &[u8],
 ) -> bool {
-    if conn.phase() != Phase::Negotiating {
-        return true;
-    }
     let result = match conn.inner.borrow_bh(sk) {
         Ok(inner) => match &inner.step {
             Step::Offered(offered) if conn.offered.load(Relaxed) => offered.on_syn(tcp_options),

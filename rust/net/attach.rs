@@ -353,6 +353,10 @@ pub(crate) fn install_callbacks<T: Endpoint>(sk: &BhSock<'_>) {
         return;
     };
     let attachment = endpoint.attachment();
+    if attachment.saved_data_ready().is_some() {
+        // Never twice: ours would call themselves.
+        return;
+    }
     // SAFETY: The socket is locked; ours are not installed yet, so that nobody reads the cells.
     unsafe {
         *attachment.data_ready.get() = (*raw).sk_data_ready;

@@ -123,8 +123,9 @@ pub(crate) trait Endpoint: Send + Sync + Sized + 'static {
     /// they borrow.
     fn outgoing(&self, sk: &BhSock<'_>, segment: &Outgoing) -> Xmit;
 
-    /// TCP accepted the SYN-ACK, which had `tcp_options`: whether the protocol goes on. Atomic.
-    fn syn_ack(this: ArcBorrow<'_, Self>, sk: &BhSock<'_>, tcp_options: &[u8]) -> bool;
+    /// TCP accepted a SYN-ACK, which had `tcp_options`: whether the protocol goes on. None for one that decides nothing:
+    /// TCP shows those that come again, too. Atomic.
+    fn syn_ack(this: ArcBorrow<'_, Self>, sk: &BhSock<'_>, tcp_options: &[u8]) -> Option<bool>;
 
     /// The option for a SYN-ACK, to a SYN that had `syn_options`. Softirq, the listener not locked. `endpoint` is that
     /// of an explicitly attached listener.

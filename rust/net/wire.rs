@@ -166,10 +166,10 @@ unsafe extern "C" fn sk_rx_dst_set<T: Endpoint>(
     let Some(endpoint) = attach::endpoint::<T>(&sk) else {
         return;
     };
-    if T::syn_ack(endpoint.as_arc_borrow(), &sk, options) {
-        attach::install_callbacks::<T>(&sk);
-    } else {
-        attach::detach::<T>(&sk);
+    match T::syn_ack(endpoint.as_arc_borrow(), &sk, options) {
+        Some(true) => attach::install_callbacks::<T>(&sk),
+        Some(false) => attach::detach::<T>(&sk),
+        None => {}
     }
 }
 
