@@ -92,6 +92,12 @@ int end_listen(struct sockaddr_in *addr);
 int end_connect(const struct sockaddr_in *addr);
 int end_accept(int listener);
 void end_pin(int cpu);
+/*
+ * Lets the other process run on when this one could: on one CPU every write
+ * would wake the reader or not, as the scheduler's mood is, which costs more
+ * than the write.
+ */
+void end_yield(void);
 void end_write(int fd, const void *data, size_t len);
 void end_read(int fd, void *data, size_t len);
 /* Memory that the processes of a run share. */

@@ -20,6 +20,7 @@ static void server(struct run *run)
 	unsigned char *data = end_buffer(BUFFER);
 	int fd = run_accept(run);
 
+	end_yield();
 	for (int rep = 0; rep <= run->o->reps; rep++) {
 		size_t left = s->bytes;
 

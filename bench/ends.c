@@ -80,6 +80,13 @@ void end_pin(int cpu)
 	sched_setaffinity(0, sizeof(set), &set);
 }
 
+void end_yield(void)
+{
+	struct sched_param none = { 0 };
+
+	sched_setscheduler(0, SCHED_BATCH, &none);
+}
+
 void end_write(int fd, const void *data, size_t len)
 {
 	const char *p = data;
