@@ -51,19 +51,9 @@ struct net *tcpcrypt_sock_net(const struct sock *sk)
 	return sock_net(sk);
 }
 
-bool tcpcrypt_sk_fullsock(const struct sock *sk)
-{
-	return sk_fullsock(sk);
-}
-
 bool tcpcrypt_sock_flag(const struct sock *sk, enum sock_flags flag)
 {
 	return sock_flag(sk, flag);
-}
-
-void tcpcrypt_sock_set_flag(struct sock *sk, enum sock_flags flag)
-{
-	sock_set_flag(sk, flag);
 }
 
 bool tcpcrypt_sk_stream_memory_free(const struct sock *sk)
@@ -208,11 +198,6 @@ void tcpcrypt_zerocopy_done(struct sock *sk, struct msghdr *msg, size_t size)
 		return;
 	uarg_to_msgzc(uarg)->zerocopy = 0;
 	net_zcopy_put(uarg);
-}
-
-bool tcpcrypt_msg_data_left(struct msghdr *msg)
-{
-	return msg_data_left(msg);
 }
 
 /* SO_PEEK_OFF: where the next peek begins, behind what was not read. */

@@ -44,10 +44,8 @@ use crate::net::{
     },
     endpoint::Close,
     errno,
-    sock::{
-        LockedSock,
-        Sk, //
-    },
+    locked::LockedSock,
+    sock::Sk,
 };
 
 /// How long a socket lives on after close(), in ms: as TCP's own in FIN_WAIT2.

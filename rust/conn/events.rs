@@ -49,6 +49,7 @@ use crate::{
             Xmit, //
         },
         errno,
+        locked::LockedSock,
         options::{
             OptionReader,
             OptionWriter, //
@@ -56,7 +57,6 @@ use crate::{
         pages::Msg,
         sock::{
             BhSock,
-            LockedSock,
             Sk, //
         },
         ulp::DiagWriter,

@@ -30,9 +30,9 @@ use crate::{
     net::{
         attach,
         errno,
+        locked::LockedSock, //
         pages::FragPages,
         registered::shared,
-        sock::LockedSock, //
     },
     proto::{
         frame,

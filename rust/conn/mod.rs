@@ -49,10 +49,10 @@ use crate::{
             Attachment,
             LiteSocket, //
         },
+        locked::LockedSock,
         pernet::NetState,
         sock::{
             BhSock,
-            LockedSock,
             Sk,
             SockCell, //
         },

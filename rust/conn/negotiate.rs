@@ -30,9 +30,9 @@ use crate::{
             Outgoing,
             Xmit, //
         },
+        locked::LockedSock,
         sock::{
             BhSock,
-            LockedSock,
             Sk, //
         },
     },

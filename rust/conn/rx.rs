@@ -37,12 +37,12 @@ use crate::{
         attach,
         endpoint::Answer,
         errno,
+        locked::LockedSock, //
         pages::{
             FragPages,
             Msg, //
         },
         sealing::Lease,
-        sock::LockedSock, //
     },
     proto::frame::{
         self,

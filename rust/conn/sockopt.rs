@@ -17,14 +17,12 @@ use crate::{
     net::{
         endpoint::Answer,
         errno,
+        locked::LockedSock,
         options::{
             OptionReader,
             OptionWriter, //
         },
-        sock::{
-            LockedSock,
-            Sk, //
-        },
+        sock::Sk,
         ulp::DiagWriter,
     },
     proto::ids::{

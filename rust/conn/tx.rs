@@ -35,6 +35,10 @@ use crate::{
         adapters, attach,
         endpoint::Answer,
         errno,
+        locked::{
+            LockedSock,
+            Timeout, //
+        },
         pages::{
             FragPages,
             Msg, //
@@ -42,10 +46,6 @@ use crate::{
         sealing::{
             Lease,
             LEAD, //
-        },
-        sock::{
-            LockedSock,
-            Timeout, //
         },
     },
     proto::frame::{

@@ -24,6 +24,7 @@ use super::{
         Endpoint, //
     },
     errno,
+    locked::LockedSock,
     options::{
         OptionReader,
         OptionWriter, //
@@ -31,7 +32,6 @@ use super::{
     pages::Msg,
     sock::{
         BhSock,
-        LockedSock,
         Sk, //
     },
     tables, //

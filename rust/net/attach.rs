@@ -26,10 +26,10 @@ use kernel::{
 
 use super::{
     endpoint::Endpoint,
+    locked::LockedSock,
     sock::{
         BhSock,
         HeldSock,
-        LockedSock,
         Sk, //
     },
     tables, //

@@ -16,6 +16,7 @@ use kernel::{
 
 use super::{
     attach::Attachment,
+    locked::LockedSock,
     options::{
         OptionReader,
         OptionWriter, //
@@ -23,7 +24,6 @@ use super::{
     pages::Msg,
     sock::{
         BhSock,
-        LockedSock,
         Sk, //
     },
 };

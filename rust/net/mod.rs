@@ -3,7 +3,7 @@
 //! Safe Rust over the kernel's TCP: sockets, hooks, tables, namespaces. Every `unsafe` that concerns them is here.
 //!
 //! - `endpoint.rs`: what this layer asks of the protocol above; start there.
-//! - `sock.rs`, `pages.rs`, `queue_read.rs`, `sealing.rs`, `options.rs`: what the protocol does with a socket.
+//! - `sock.rs`, `locked.rs`, `pages.rs`, `queue_read.rs`, `sealing.rs`, `options.rs`: what the protocol does with a socket.
 //! - `attach.rs`, `tables.rs`: how it is tied to one.
 //! - `adapters.rs`: socket calls; `wire.rs`: segments; `probe.rs`: opening; `ulp.rs`: TCP_ULP; `listeners.rs`.
 //! - `pernet.rs`, `sysctl.rs`, `proc.rs`: network namespaces.
@@ -15,6 +15,7 @@ pub(crate) mod bh_lock;
 pub(crate) mod endpoint;
 pub(crate) mod errno;
 pub(crate) mod listeners;
+pub(crate) mod locked;
 pub(crate) mod options;
 pub(crate) mod pages;
 pub(crate) mod pernet;

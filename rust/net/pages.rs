@@ -14,7 +14,7 @@ use core::{
 
 use kernel::prelude::*;
 
-use super::sock::LockedSock;
+use super::locked::LockedSock;
 use crate::{
     bindings,
     crypto::aead::SgList, //

@@ -7,13 +7,7 @@
 
 use kernel::prelude::*;
 
-use super::{
-    pages::FragPages,
-    sock::{
-        BhSock,
-        LockedSock, //
-    },
-};
+use super::{locked::LockedSock, pages::FragPages, sock::BhSock};
 use crate::{
     bindings,
     crypto::aead::SgList, //

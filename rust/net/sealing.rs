@@ -16,13 +16,13 @@ use kernel::{
 };
 
 use super::{
+    locked::LockedSock, //
     pages::{
         FragPages,
         IterPages,
         Msg, //
     },
     registered::shared,
-    sock::LockedSock, //
 };
 use crate::{
     crypto::aead::{

@@ -15,9 +15,9 @@ use super::{
     attach,
     endpoint::Endpoint,
     errno,
+    locked::LockedSock,
     sock::{
         BhSock,
-        LockedSock,
         Sk, //
     },
     tables, //
