@@ -19,6 +19,7 @@ use kernel::{
 use super::{
     close,
     exchange,
+    frames,
     negotiate,
     rx::{
         self,
@@ -410,7 +411,7 @@ fn needs_a_look(conn: &Conn, sk: Sk<'_>, finished: bool, requested: u32) -> bool
     if finished {
         return true;
     }
-    queued >= need && need <= rx::MAX_CONTROL || queued > 0 && queued < need && sk.must_drain()
+    queued >= need && need <= frames::MAX_CONTROL || queued > 0 && queued < need && sk.must_drain()
 }
 
 fn is_readable(conn: &Conn, sk: Sk<'_>) -> bool {
@@ -424,7 +425,7 @@ fn is_readable(conn: &Conn, sk: Sk<'_>) -> bool {
     let need = conn.need.load(Relaxed) as usize;
     conn.is(Pending::Plain)
         || conn.phase() == Phase::Encrypted
-            && need > rx::MAX_CONTROL
+            && need > frames::MAX_CONTROL
             && sk.queued() as usize >= need
 }
 

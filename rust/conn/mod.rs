@@ -8,14 +8,16 @@
 //!   Idle ──SYN──▶ Negotiating ──ENO succeeds──▶ Exchange ──keys──▶ Encrypted
 //!                      │                           │                  │
 //!                      ▼                           ▼                  ▼
-//!            plain TCP (detached)                Failed ◀─────────────┘
+//!            plain TCP (detached)                Failed ◀─────────────┤
+//!                                                                     ▼
+//!                                                                  Closed
 //! ```
 //!
 //! A passive opener begins at Exchange: there is no connection before the third segment of the handshake.
 //!
 //! - `negotiate.rs`: TCP-ENO, from the SYN to the decision.
 //! - `exchange.rs`: Init1, Init2 and the keys, in a workqueue.
-//! - `tx.rs`, `rx.rs`: sendmsg() and recvmsg().
+//! - `tx.rs`, `frames.rs`, `rx.rs`: sendmsg() and recvmsg().
 //! - `close.rs`: shutdown(), close(), and what lives on after it.
 //! - `sockopt.rs`: options and inet_diag.
 //!
@@ -25,6 +27,7 @@
 pub(crate) mod close;
 pub(crate) mod events;
 pub(crate) mod exchange;
+pub(crate) mod frames;
 pub(crate) mod negotiate;
 pub(crate) mod rx;
 pub(crate) mod settings;
@@ -146,7 +149,7 @@ pub(crate) struct Inner {
     rx_offset: u64,
     tx_offset: u64,
     tx: tx::Tx,
-    rx: rx::Rx,
+    rx: frames::Rx,
     close: close::Closing,
     /// The stand-in for the `struct socket`, after close().
     lite: Option<LiteSocket>,
@@ -204,7 +207,7 @@ impl Conn {
                     rx_offset: 0,
                     tx_offset: 0,
                     tx: tx::Tx::new(),
-                    rx: rx::Rx::new(),
+                    rx: frames::Rx::new(),
                     close: close::Closing::Open,
                     lite: None,
                 }),
@@ -285,7 +288,7 @@ impl Inner {
         self.early = KVVec::new();
         self.early_sealed = 0;
         self.tx = tx::Tx::new();
-        self.rx = rx::Rx::new();
+        self.rx = frames::Rx::new();
     }
 }
 
