@@ -300,29 +300,33 @@ pub(crate) fn answer(
     if !listens || listener.has_tcp_auth() {
         return None;
     }
-    let state = listener.net_state();
+    let note = |counter| {
+        if neighbours.is_first {
+            listener.net_state().count(counter);
+        }
+    };
     // RFC 8547 section 4.7: not beside a Fast Open cookie.
     if eno::has_data_bearing_fast_open(neighbours.options) {
-        state.count(Counter::FallbackNoSpace);
+        note(Counter::FallbackNoSpace);
         return None;
     }
     let answer = match answer_to(syn_options) {
         Ok(answer) => answer,
         Err(Reason::NoOption) => return None,
         Err(reason) => {
-            state.count(counter(reason));
+            note(counter(reason));
             return None;
         }
     };
     if !rng::ready() {
-        state.count(Counter::FallbackNoEntropy);
+        note(Counter::FallbackNoEntropy);
         return None;
     }
     if !neighbours.has_room {
-        state.count(Counter::FallbackNoSpace);
+        note(Counter::FallbackNoSpace);
         return None;
     }
-    state.count(Counter::PassiveOffered);
+    note(Counter::PassiveOffered);
     word(answer.option().as_bytes())
 }
 

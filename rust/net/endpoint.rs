@@ -51,6 +51,8 @@ pub(crate) struct Neighbours<'a> {
     pub(crate) options: &'a [u8],
     /// Whether another option word fits the TCP header.
     pub(crate) has_room: bool,
+    /// Whether this is the SYN-ACK that answers the SYN, not one that is sent again.
+    pub(crate) is_first: bool,
 }
 
 /// What becomes of an outgoing segment.

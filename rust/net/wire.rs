@@ -432,7 +432,11 @@ unsafe fn answer<T: Endpoint>(skb: *mut bindings::sk_buff, pf: u8) -> Result {
         None => unsafe { header(current) }.1,
     };
     let has_room = TCP_HEADER + options.len() + size_of::<OptionWord>() <= MAX_TCP_HEADER;
-    let neighbours = Neighbours { options, has_room };
+    let neighbours = Neighbours {
+        options,
+        has_room,
+        is_first: !current.is_null(),
+    };
     // SAFETY: Under RCU.
     let endpoint = unsafe { attach::endpoint_of::<T>(listener) };
     match T::answer(listener, endpoint.as_deref(), syn_options, &neighbours) {
