@@ -4,7 +4,7 @@
     guest.py DIRECTORY [--time] [--only REGEX]
 
 DIRECTORY holds tcpbench. Writes one JSON object per line: {"row", "test", "samples", "unit", "idle"} or {"row", "test",
-"failed"}, {"slab"} for what grew with idle connections."""
+"failed"}, {"row", "slab", "bytes"} for what grew with idle connections; first of all {"kernel"}."""
 
 import json
 import os
@@ -78,6 +78,7 @@ def main() -> None:
     only = re.compile(arguments[arguments.index("--only") + 1] if "--only" in arguments else "")
     for name in ("tls", "aesni_intel", "gcm", "chacha20poly1305"):
         subprocess.run(["modprobe", "-q", name], check=False)
+    say(kernel=os.uname().release)
     module = Module()
     for state, measurements in plan.phases():
         wanted = [(r, t) for r, t in measurements if only.search(f"{r.name} {t}")]

@@ -33,10 +33,14 @@ class Cell:
 class Results:
     def __init__(self, only: str = "") -> None:
         self.only = re.compile(only)
+        self.kernel = ""
         self.cells: dict[tuple[str, str], Cell] = {}
         self.slabs: dict[str, list[tuple[str, float]]] = {}
 
     def add(self, line: dict) -> None:
+        if "kernel" in line:
+            self.kernel = line["kernel"]
+            return
         if "slab" in line:
             self.slabs.setdefault(line["row"], []).append((line["slab"], line["bytes"]))
             return
@@ -81,7 +85,9 @@ def columns(results: Results, tests: tuple[str, ...]) -> Iterator[str]:
 
 def render(results: Results, time: bool) -> Iterator[str]:
     what = "nanoseconds" if time else "instructions"
-    yield f"{what} of both ends and the kernel together; x is the ratio to plain TCP without the module"
+    yield f"Linux {results.kernel}: {what} of both ends and the kernel; x is the ratio to plain TCP without the module"
+    if not time:
+        yield "(string instructions count once per byte: copying a byte, or clearing one of a page, is about one)"
     sections = (
         (f"one way, by size of the writes: {what} per byte", plan.BULK),
         (f"{what} per round trip, and per connection (connect, 100 bytes, 100 bytes back, close)", ("rr", "connect")),
