@@ -37,9 +37,7 @@ def fresh_pair():
 
 
 def connections(pair, count, family=4):
-    listener = pair.b.socket(family)
-    listener.bind((pair.address("b", family), 0))
-    listener.listen(count)
+    listener = pair.listener(family, count)
     ends = []
     for _ in range(count):
         one = pair.a.socket(family)

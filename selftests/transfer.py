@@ -258,10 +258,8 @@ def capture_would_see_plaintext():
     if ulp.loaded():
         ulp.enable(pair.a, pair.b, connect=0, listen=0)
     capture = Capture(pair.a, "veth0")
-    listener = pair.b.socket()
+    listener = pair.listener()
     defer(listener.close)
-    listener.bind((pair.address("b", 4), 0))
-    listener.listen()
     with pair.a.socket() as sock:
         sock.connect(listener.getsockname())
         other, _ = listener.accept()

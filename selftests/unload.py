@@ -44,9 +44,7 @@ def gone(timeout=90):
 
 
 def connected(pair):
-    listener = pair.b.socket()
-    listener.bind((pair.address("b", 4), 0))
-    listener.listen()
+    listener = pair.listener()
     one = pair.a.socket()
     one.connect(listener.getsockname())
     two, _ = listener.accept()
@@ -102,10 +100,8 @@ def listener_outlives_it():
     """A server that was picked up goes on in plain TCP, and is picked up again by the next module."""
     needs_module()
     pair = net.pair()
-    listener = pair.b.socket()
+    listener = pair.listener()
     defer(listener.close)
-    listener.bind((pair.address("b", 4), 0))
-    listener.listen()
 
     def connection():
         one = pair.a.socket()
@@ -135,10 +131,8 @@ def again_and_again_under_load():
     needs_module()
     pair = net.pair()
     ulp.enable(pair.a, pair.b)
-    listener = pair.b.socket()
+    listener = pair.listener(4, 64)
     defer(listener.close)
-    listener.bind((pair.address("b", 4), 0))
-    listener.listen(64)
     data, rounds = payload(2000), 60
 
     def clients():

@@ -112,6 +112,13 @@ class Pair:
 
     address = staticmethod(lambda side, family: address(1 if side == "a" else 2, family))
 
+    def listener(self, family=4, backlog=16):
+        """A plain program's listening socket in b."""
+        sock = self.b.socket(family)
+        sock.bind((self.address("b", family), 0))
+        sock.listen(backlog)
+        return sock
+
     def remove(self):
         self.a.remove()
         self.b.remove()
