@@ -161,7 +161,13 @@ impl Endpoint for Conn {
                 false
             }
             Phase::Encrypted => {
-                if finished || frame_is_there(&this, sk) {
+                if frame_is_there(&this, sk) {
+                    if this.is(Pending::Rekey) {
+                        Attachment::kick(this, sk);
+                    }
+                    return true;
+                }
+                if finished {
                     return true;
                 }
                 if this.is(Pending::Drain) || sk.queued() > 0 && sk.must_drain() {
@@ -319,6 +325,7 @@ fn frame_is_there(conn: &Conn, sk: &BhSock<'_>) -> bool {
     match Header::parse(&bytes) {
         Ok(header) => {
             conn.need.store(header.frame_len() as u32, Relaxed);
+            conn.set(Pending::Rekey, header.rekey());
             queued >= header.frame_len()
         }
         // The reader is to find out.

@@ -62,16 +62,28 @@ use crate::{
 pub(crate) struct Key {
     pub(crate) cipher: Cipher,
     pub(crate) randomizer: NonceRandomizer,
+    master: MasterKey,
+    aead: Aead,
+    direction: Direction,
 }
 
 impl Key {
     /// ENOMEM. Process context.
-    pub(crate) fn derive(master: &MasterKey, aead: Aead, direction: Direction) -> Result<Self> {
+    fn derive(master: MasterKey, aead: Aead, direction: Direction) -> Result<Self> {
         let traffic = master.traffic::<KernelHmac>(aead, direction);
         Ok(Self {
             cipher: Cipher::new(aead, traffic.key())?,
             randomizer: traffic.into_randomizer(),
+            master,
+            aead,
+            direction,
         })
+    }
+
+    /// The key of the next generation (RFC 8548 section 3.8); this one is wiped. ENOMEM: then there is none, and the
+    /// connection is over. Process context.
+    pub(crate) fn next(self) -> Result<Self> {
+        Self::derive(self.master.next::<KernelHmac>(), self.aead, self.direction)
     }
 }
 
@@ -277,12 +289,13 @@ fn begin(
         session_id,
         aead,
         role,
-        secret: _,
+        secret,
         master,
     } = established;
-    inner.tx.key = Some(Key::derive(&master, aead, role.tx_direction())?);
-    inner.rx.key = Some(Key::derive(&master, aead, role.rx_direction())?);
-    inner.master = Some((master, role));
+    // Each half goes through the generations by itself.
+    let rx_master = secret.master::<KernelHmac>();
+    inner.tx.key = Some(Key::derive(master, aead, role.tx_direction())?);
+    inner.rx.key = Some(Key::derive(rx_master, aead, role.rx_direction())?);
     inner.established = Some(KBox::new(
         Session {
             id: session_id,
@@ -301,18 +314,5 @@ fn begin(
     let sk = sk.as_bh();
     events::wake_writers(conn, &sk);
     attach::wake_readers(conn, &sk);
-    Ok(())
-}
-
-/// Both keys of the next generation (RFC 8548 section 3.8), because the peer uses them from its next frame on. The
-/// frame that tells the peer so goes out as soon as there is room.
-pub(crate) fn next_generation(inner: &mut Inner) -> Result {
-    let aead = inner.established.as_ref().ok_or(errno::proto())?.aead;
-    let (master, role) = inner.master.take().ok_or(errno::proto())?;
-    let master = master.next::<KernelHmac>();
-    inner.rx.key = Some(Key::derive(&master, aead, role.rx_direction())?);
-    inner.tx.key = Some(Key::derive(&master, aead, role.tx_direction())?);
-    inner.tx.rekey = true;
-    inner.master = Some((master, role));
     Ok(())
 }

@@ -14,10 +14,7 @@ use kernel::{
 };
 
 use super::{
-    exchange::{
-        self,
-        Key, //
-    },
+    exchange::Key,
     net_state,
     stats::Counter,
     Conn,
@@ -133,9 +130,7 @@ pub(super) fn next_frame(
         return Err(EAGAIN);
     }
     if header.rekey() {
-        // RFC 8548 section 3.8: the frame itself is under the new key.
-        exchange::next_generation(inner)?;
-        conn.set(Pending::Output, true);
+        next_generation(conn, inner)?;
     }
     let result = open(conn, sk, inner, scratch, &header, msg)?;
     sk.consume(len as u32);
@@ -143,9 +138,19 @@ pub(super) fn next_frame(
     Ok(result)
 }
 
+/// The peer rekeyed (RFC 8548 section 3.8): the frame itself is under the new key, and we are to follow at once.
+fn next_generation(conn: &Conn, inner: &mut Inner) -> Result {
+    let key = inner.rx.key.take().ok_or(errno::proto())?;
+    inner.rx.key = Some(key.next()?);
+    inner.tx.follow();
+    conn.set(Pending::Output, true);
+    Ok(())
+}
+
 /// A frame was opened and consumed.
 fn opened(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner, header: &Header) {
     inner.rx_offset += header.frame_len() as u64;
+    conn.set(Pending::Rekey, false);
     conn.need.store(HEADER_LEN as u32, Relaxed);
     let state = net_state(sk.sk());
     state.count(Counter::FramesRx);
@@ -263,8 +268,7 @@ fn drain(
     pages.read(0, &mut bytes);
     let header = Header::parse(&bytes).map_err(|_| errno::badmsg())?;
     if header.rekey() {
-        exchange::next_generation(inner)?;
-        conn.set(Pending::Output, true);
+        next_generation(conn, inner)?;
     }
     let key = inner.rx.key.as_ref().ok_or(errno::proto())?;
     let nonce = key.randomizer.nonce(inner.rx_offset);

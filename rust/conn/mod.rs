@@ -68,10 +68,8 @@ use crate::{
         handshake::AwaitInit2,
         ids::{
             Aead,
-            Role,
             SESSION_ID_LEN, //
         },
-        keys::MasterKey,
     },
 };
 
@@ -129,6 +127,8 @@ pub(crate) enum Pending {
     Closed = 8,
     /// Small writes wait for an acknowledgement, to share a frame.
     Held = 32,
+    /// The next frame begins a generation of keys: it is to be followed at once, whether anybody reads or not.
+    Rekey = 64,
     /// The kernel waits for room to drain a frame that is larger than the receive buffer.
     Drain = 16,
 }
@@ -140,8 +140,6 @@ pub(crate) struct Inner {
     step: Step,
     /// The ends of the stream, there from the phase Encrypted on.
     established: Option<KBox<Session>>,
-    /// The master key of the current generation, and our role.
-    master: Option<(MasterKey, Role)>,
     /// Plaintext that was written before there were keys, and how much of it is sealed.
     early: KVVec<u8>,
     early_sealed: usize,
@@ -201,7 +199,6 @@ impl Conn {
                     negotiated,
                     step,
                     established: None,
-                    master: None,
                     early: KVVec::new(),
                     early_sealed: 0,
                     rx_offset: 0,
@@ -284,7 +281,6 @@ impl Inner {
     /// Drops keys and data.
     fn wipe(&mut self) {
         self.step = Step::None;
-        self.master = None;
         self.early = KVVec::new();
         self.early_sealed = 0;
         self.tx = tx::Tx::new();

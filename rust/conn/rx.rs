@@ -54,7 +54,7 @@ fn is_short(error: Error) -> bool {
 /// How far [`settle`] goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Settle {
-    /// Frames without data are processed, and one that must be drained is.
+    /// Frames without data are opened, and those that begin a generation of keys; one that must be drained is.
     Control,
     /// All whole frames are opened, so that an authenticated end is known.
     End,
@@ -93,7 +93,7 @@ fn is_whole_with_data(conn: &Conn, sk: &LockedSock<'_>, inner: &Inner) -> Result
     sk.as_bh().peek(0, &mut bytes)?;
     let header = Header::parse(&bytes).map_err(|_| errno::badmsg())?;
     conn.need.store(header.frame_len() as u32, Relaxed);
-    Ok(queued >= header.frame_len() && header.frame_len() > MAX_CONTROL)
+    Ok(queued >= header.frame_len() && header.frame_len() > MAX_CONTROL && !header.rekey())
 }
 
 /// Ends the connection for an error that is one, and sends what a frame called for.

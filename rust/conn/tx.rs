@@ -68,7 +68,9 @@ const MIN_EARLY: usize = 16384;
 pub(crate) struct Tx {
     pub(crate) key: Option<Key>,
     /// The next frame is the first under its key.
-    pub(crate) rekey: bool,
+    rekey: bool,
+    /// How many generations the peer is ahead.
+    behind: u32,
     /// Frames that the peer did not acknowledge, as far as was looked, oldest first.
     unacked: KVec<Unacked>,
     pending: Option<FragPages>,
@@ -102,11 +104,33 @@ impl Tx {
         Self {
             key: None,
             rekey: false,
+            behind: 0,
             unacked: KVec::new(),
             pending: None,
             held_back: false,
             end: End::Open,
         }
+    }
+
+    /// The peer went on to its next generation: so do we, a frame for each (RFC 8548 section 3.8).
+    pub(crate) fn follow(&mut self) {
+        self.behind += 1;
+    }
+
+    /// Whether a frame is due for no other reason than the peer's rekey.
+    fn owes_rekey(&self) -> bool {
+        self.rekey || self.behind > 0
+    }
+
+    /// Makes `key` the one for the next frame, which begins a generation if one is due. ENOMEM, after which there is none.
+    fn key_for_frame(&mut self) -> Result {
+        if self.behind > 0 && !self.rekey {
+            let key = self.key.take().ok_or(errno::proto())?;
+            self.key = Some(key.next()?);
+            self.behind -= 1;
+            self.rekey = true;
+        }
+        Ok(())
     }
 
     /// Whether the application said that it sends no more.
@@ -221,7 +245,7 @@ fn give_all(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner, force: bool) ->
                 adapters::send_fin(sk);
             }
             // RFC 8548 section 3.8: at once, unless a FIN was sent.
-            End::Open if inner.tx.rekey => {
+            End::Open if inner.tx.owes_rekey() => {
                 seal_bytes(conn, sk, inner, &mut scratch, &[], 0)?;
             }
             End::Open | End::Sent => break,
@@ -236,7 +260,7 @@ impl Inner {
     /// Whether [`flush`] has something to do beside what is pending.
     fn has_output(&self) -> bool {
         !self.early.is_empty()
-            || self.tx.rekey && self.tx.end == End::Open
+            || self.tx.owes_rekey() && self.tx.end == End::Open
             || matches!(self.tx.end, End::Wanted | End::Sealed)
     }
 
@@ -274,6 +298,7 @@ fn seal_bytes(
     flags: u8,
 ) -> Result {
     let mut pages = FragPages::new(sk, LEAD + bytes.len() + TAG_LEN)?;
+    inner.tx.key_for_frame()?;
     pages.write(0, &lead(bytes.len(), inner.tx.rekey, flags)?);
     pages.write(LEAD, bytes);
     seal_in_place(conn, sk, inner, scratch, pages)
@@ -337,6 +362,7 @@ fn seal_from(
     len: usize,
 ) -> Result<usize> {
     let mut pages = FragPages::new(sk, LEAD + len + TAG_LEN)?;
+    inner.tx.key_for_frame()?;
     if len < MIN_IN_PLACE || !msg.has_pages() {
         pages.write(0, &lead(len, inner.tx.rekey, 0)?);
         pages.fill_from(msg, LEAD, len)?;
