@@ -208,6 +208,7 @@ pub(crate) fn advance(this: ArcBorrow<'_, Conn>, sk: &mut LockedSock<'_>) -> boo
     }
     if !done && left > 0 {
         drop(inner);
+        tx::retry_later(this, sk);
         let left = u32::try_from(left).unwrap_or(AFTERLIFE);
         Attachment::kick_in(this, &sk.as_bh(), msecs_to_jiffies(left).max(1));
         return false;

@@ -207,6 +207,7 @@ impl Endpoint for Conn {
             Phase::Exchange => exchange::advance(&this, &mut locked),
             Phase::Encrypted => {
                 flush(&this, &mut locked);
+                tx::retry_later(this, &locked);
                 rx::settle(&this, &mut locked, Settle::Control);
                 let readable = frame_is_there(&this, &locked.as_bh());
                 if readable || this.is(Pending::Plain) || this.is(Pending::End) {

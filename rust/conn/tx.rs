@@ -18,6 +18,7 @@ use kernel::{
         atomic::Relaxed,
         ArcBorrow, //
     },
+    time::msecs_to_jiffies, //
 };
 
 use super::{
@@ -32,7 +33,11 @@ use super::{
 use crate::{
     bindings,
     net::{
-        adapters, attach,
+        adapters,
+        attach::{
+            self,
+            Attachment, //
+        },
         endpoint::Answer,
         errno,
         locked::{
@@ -61,6 +66,8 @@ const MAX_CHUNK: usize = 16384;
 const MIN_CHUNK: usize = 4096;
 /// From this size on pinning the caller's pages is cheaper than copying.
 const MIN_IN_PLACE: usize = 2048;
+/// When to try again after memory was short, in ms.
+const RETRY: u32 = 100;
 /// Least room for data that are written before there are keys.
 const MIN_EARLY: usize = 16384;
 
@@ -416,6 +423,7 @@ pub(crate) fn send(
     let size = msg.left();
     let mut sent = 0;
     let result = send_all(&this, sk, msg, flags, &mut timeout, &mut sent);
+    retry_later(this, sk);
     if flags & bindings::MSG_ZEROCOPY != 0 && sent > 0 {
         sk.complete_zerocopy(msg, sent);
     }
@@ -452,18 +460,20 @@ fn send_all(
         if error != EAGAIN {
             break Err(error);
         }
-        if held_back {
+        // The lock is dropped meanwhile: there may be room now.
+        let pushed = core::mem::take(&mut held_back);
+        if pushed {
             sk.push_held_back();
-            held_back = false;
         }
         if timeout.is_over() {
             break Err(EAGAIN);
         }
         let waited = if conn.phase() == Phase::Exchange {
             sk.wait(timeout)
-        } else if sk.has_memory() {
+        } else if pushed && sk.has_memory() {
             Ok(())
         } else {
+            // With room in the buffer, memory itself was short: then it waits for a while.
             sk.wait_memory(timeout)
         };
         if let Err(error) = waited {
@@ -537,6 +547,14 @@ fn send_some(
         // The rest of the frame goes out when there is room; for the caller it is sent.
         Err(error) if error != EAGAIN => Err(error),
         _ => Ok(taken),
+    }
+}
+
+/// Tries again in a while to send what could not be sent for want of memory: where nothing is under way, no
+/// acknowledgement will come that asks for it.
+pub(crate) fn retry_later(this: ArcBorrow<'_, Conn>, sk: &LockedSock<'_>) {
+    if this.is(Pending::Output) && sk.snd_una() == sk.write_seq() {
+        Attachment::kick_in(this, &sk.as_bh(), msecs_to_jiffies(RETRY));
     }
 }
 
