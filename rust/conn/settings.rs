@@ -11,43 +11,49 @@ use crate::proto::{
     ids::Aead, //
 };
 
-/// The ports that stay plain by default, ascending: what is there is encrypted from the first byte, so that encrypting
-/// it again costs and gives nothing. From the IANA registry, and 6679 and 8443, which are used for it all the same.
-pub(crate) const ENCRYPTED_PORTS: &[u16] = &[
-    22,   // ssh
-    443,  // https
-    465,  // submissions
-    563,  // nntps
-    614,  // sshell
-    636,  // ldaps
-    684,  // corba-iiop-ssl
-    695,  // ieee-mms-ssl
-    830,  // netconf-ssh
-    853,  // domain-s
-    989,  // ftps-data
-    990,  // ftps
-    992,  // telnets
-    993,  // imaps
-    994,  // ircs
-    995,  // pop3s
-    2083, // radsec
-    2376, // docker-s
-    2484, // ttc-ssl
-    3269, // msft-gc-ssl
-    5061, // sips
-    5223, // XMPP and push messages over TLS
-    5349, // turns, stuns
-    5671, // amqps
-    5684, // coaps
-    5868, // diameters
-    5986, // wsmans
-    6443, // sun-sr-https, the Kubernetes API
-    6513, // netconf-tls
-    6514, // syslog-tls
-    6679, // IRC over TLS
-    6697, // ircs-u
-    8443, // pcsync-https
-    8883, // secure-mqtt
+/// The ports that stay plain by default, ascending. What is on most of them is encrypted from the first byte, so that
+/// encrypting it again costs and gives nothing: from the IANA registry, and 6679 and 8443, which are used for it all the
+/// same. On the others the kernel itself takes data out of TCP's queue, past the socket's functions: it would find
+/// ciphertext there.
+pub(crate) const PLAIN_PORTS: &[u16] = &[
+    22,    // ssh
+    443,   // https
+    465,   // submissions
+    563,   // nntps
+    614,   // sshell
+    636,   // ldaps
+    684,   // corba-iiop-ssl
+    695,   // ieee-mms-ssl
+    830,   // netconf-ssh
+    853,   // domain-s
+    989,   // ftps-data
+    990,   // ftps
+    992,   // telnets
+    993,   // imaps
+    994,   // ircs
+    995,   // pop3s
+    2083,  // radsec
+    2376,  // docker-s
+    2484,  // ttc-ssl
+    3260,  // iscsi-target, read in the kernel
+    3269,  // msft-gc-ssl
+    4420,  // nvme, read in the kernel
+    5061,  // sips
+    5223,  // XMPP and push messages over TLS
+    5349,  // turns, stuns
+    5671,  // amqps
+    5684,  // coaps
+    5868,  // diameters
+    5986,  // wsmans
+    6443,  // sun-sr-https, the Kubernetes API
+    6513,  // netconf-tls
+    6514,  // syslog-tls
+    6679,  // IRC over TLS
+    6697,  // ircs-u
+    8009,  // nvme-disc, read in the kernel
+    8443,  // pcsync-https
+    8883,  // secure-mqtt
+    16385, // rds over TCP, read in the kernel
 ];
 
 /// The name of an AEAD in a sysctl.

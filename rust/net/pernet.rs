@@ -32,7 +32,7 @@ use crate::{
     conn::{
         settings::{
             Packed,
-            ENCRYPTED_PORTS, //
+            PLAIN_PORTS, //
         },
         stats::Counter, //
     },
@@ -321,8 +321,8 @@ impl PerNet for NetState {
             enable_listen: Atomic::new(false),
             aconf: Atomic::new(ciphers),
             bconf: Atomic::new(ciphers),
-            exclude_local: PortSet::new(ENCRYPTED_PORTS)?,
-            exclude_remote: PortSet::new(ENCRYPTED_PORTS)?,
+            exclude_local: PortSet::new(PLAIN_PORTS)?,
+            exclude_remote: PortSet::new(PLAIN_PORTS)?,
             counters: Counters::new()?,
             listen_change <- new_mutex!((), "tcpcrypt_listen_change"),
         })
