@@ -280,12 +280,13 @@ unsafe extern "C" fn syn_recv_sock<T: Endpoint>(
     let child = unsafe { base(listener, skb, req, dst, req_unhash, own_req, opt_child_init) };
     // SAFETY: `own_req` is valid and was set if there is a child.
     let owned = !child.is_null() && unsafe { *own_req };
-    if !child.is_null() {
-        // SAFETY: The child is returned locked. (If it is not ours to keep it is still locked, and about to be freed.)
+    // A child that is not the request's own was destroyed already.
+    if owned {
+        // SAFETY: The child is returned locked.
         let child = unsafe { BhSock::new(Sk::from_raw(child)) };
         tables::restore_af_ops(child.sk());
         release_saved_syn(lsk, &child);
-        if let Some(endpoint) = endpoint.take_if(|_| owned) {
+        if let Some(endpoint) = endpoint.take() {
             attach::attach_child(&child, endpoint);
             attach::install_callbacks::<T>(&child);
             // SAFETY: The child is locked.
