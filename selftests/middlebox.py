@@ -264,9 +264,11 @@ def fin_injected_by_an_attacker():
     client.sendall(b"first")
     equal(recv_exactly(server, 5), b"first")
     armed = [True]
+    # The frame with "second", not one with "first" that TCP sends again: a FIN there would be an old one.
+    length = 3 + 1 + len(b"second") + 16
 
     def rule(segment, to_b):
-        if to_b and segment.payload and armed:
+        if to_b and len(segment.payload) == length and armed:
             armed.clear()
             segment.payload, segment.flags = b"", segment.flags | 1
         return [segment]
