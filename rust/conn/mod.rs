@@ -17,7 +17,7 @@
 //!
 //! - `negotiate.rs`: TCP-ENO, from the SYN to the decision.
 //! - `exchange.rs`: Init1, Init2 and the keys, in a workqueue.
-//! - `tx.rs`, `frames.rs`, `rx.rs`: sendmsg() and recvmsg().
+//! - `seal.rs`, `tx.rs`: sendmsg(); `frames.rs`, `rx.rs`: recvmsg().
 //! - `close.rs`: shutdown(), close(), and what lives on after it.
 //! - `sockopt.rs`: options and inet_diag.
 //!
@@ -30,6 +30,7 @@ pub(crate) mod exchange;
 pub(crate) mod frames;
 pub(crate) mod negotiate;
 pub(crate) mod rx;
+pub(crate) mod seal;
 pub(crate) mod settings;
 pub(crate) mod sockopt;
 pub(crate) mod stats;

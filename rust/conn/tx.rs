@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! sendmsg(): from the caller's bytes to frames in TCP's send queue.
+//! sendmsg(): what leaves when, from the caller's bytes to TCP.
 //!
-//! A frame is sealed straight from the caller's pages into the pages that TCP sends; small ones are copied there and
-//! sealed in place. One frame at a time may be half in TCP: it is `pending`, and everything waits behind it, so that
-//! frames leave whole and in order. A frame that was sealed counts as sent for the caller.
+//! One frame at a time may be half in TCP: it is `pending`, and everything waits behind it, so that frames leave whole and
+//! in order. A frame that was sealed counts as sent for the caller.
 //!
-//! Per frame: two or three small allocations for each call, one of pages; no lock but the socket's.
-//!
-//! Previous: `exchange.rs`, `net/adapters.rs`. Frames are in `proto/frame.rs`. Next: `net/wire.rs`, which checks that
-//! nothing else leaves.
+//! Previous: `seal.rs`, `net/adapters.rs`. Next: `net/wire.rs`, which checks that nothing else leaves.
 
 use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
@@ -23,8 +19,13 @@ use kernel::{
 
 use super::{
     exchange::Key,
-    net_state,
-    stats::Counter,
+    seal::{
+        chunk,
+        seal_bytes,
+        seal_early,
+        seal_from,
+        MIN_IN_PLACE, //
+    },
     Conn,
     Inner,
     Pending,
@@ -48,24 +49,11 @@ use crate::{
             FragPages,
             Msg, //
         },
-        sealing::{
-            Lease,
-            LEAD, //
-        },
+        sealing::Lease, //
     },
-    proto::frame::{
-        Header,
-        FLAG_FINP,
-        TAG_LEN, //
-    },
+    proto::frame::FLAG_FINP,
 };
 
-/// Most plaintext in a frame that we send. As TLS's: a reader with a buffer of that size gets it without a copy.
-const MAX_CHUNK: usize = 16384;
-/// Least, where there is as much: below that the overhead shows.
-const MIN_CHUNK: usize = 4096;
-/// From this size on pinning the caller's pages is cheaper than copying.
-const MIN_IN_PLACE: usize = 2048;
 /// When to try again after memory was short, in ms.
 const RETRY: u32 = 100;
 /// Least room for data that are written before there are keys.
@@ -75,7 +63,7 @@ const MIN_EARLY: usize = 16384;
 pub(crate) struct Tx {
     pub(crate) key: Option<Key>,
     /// The next frame is the first under its key.
-    rekey: bool,
+    pub(super) rekey: bool,
     /// How many generations the peer is ahead.
     behind: u32,
     /// Frames that the peer did not acknowledge, as far as was looked, oldest first.
@@ -130,7 +118,7 @@ impl Tx {
     }
 
     /// Makes `key` the one for the next frame, which begins a generation if one is due. ENOMEM, after which there is none.
-    fn key_for_frame(&mut self) -> Result {
+    pub(super) fn key_for_frame(&mut self) -> Result {
         if self.behind > 0 && !self.rekey {
             let key = self.key.take().ok_or(errno::proto())?;
             self.key = Some(key.next()?);
@@ -282,112 +270,6 @@ pub(crate) fn end(inner: &mut Inner) {
     if inner.tx.end == End::Open {
         inner.tx.end = End::Wanted;
     }
-}
-
-/// The nonce of the frame that begins now.
-fn nonce(inner: &Inner, key: &Key) -> [u8; 12] {
-    key.randomizer.nonce(inner.tx_offset)
-}
-
-/// The header and flags of a frame with `len` bytes of data.
-fn lead(len: usize, rekey: bool, flags: u8) -> Result<[u8; LEAD]> {
-    let [control, high, low] = Header::for_data(len, rekey).ok_or(EINVAL)?.to_bytes();
-    Ok([control, high, low, flags])
-}
-
-/// Seals `bytes`, which are the kernel's, as a frame that is pending then.
-fn seal_bytes(
-    conn: &Conn,
-    sk: &LockedSock<'_>,
-    inner: &mut Inner,
-    scratch: &mut Lease,
-    bytes: &[u8],
-    flags: u8,
-) -> Result {
-    let mut pages = FragPages::new(sk, LEAD + bytes.len() + TAG_LEN)?;
-    inner.tx.key_for_frame()?;
-    pages.write(0, &lead(bytes.len(), inner.tx.rekey, flags)?);
-    pages.write(LEAD, bytes);
-    seal_in_place(conn, sk, inner, scratch, pages)
-}
-
-/// Seals the next chunk of the early data.
-fn seal_early(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner, scratch: &mut Lease) -> Result {
-    let early = core::mem::replace(&mut inner.early, KVVec::new());
-    let rest = early.get(inner.early_sealed..).unwrap_or(&[]);
-    let now = rest.get(..chunk(sk, rest.len())).unwrap_or(rest);
-    let result = seal_bytes(conn, sk, inner, scratch, now, 0);
-    let len = now.len();
-    inner.early = early;
-    result?;
-    inner.early_sealed += len;
-    Ok(())
-}
-
-/// Seals a frame whose plaintext is in `pages` already.
-fn seal_in_place(
-    conn: &Conn,
-    sk: &LockedSock<'_>,
-    inner: &mut Inner,
-    scratch: &mut Lease,
-    mut pages: FragPages,
-) -> Result {
-    let key = inner.tx.key.as_ref().ok_or(errno::proto())?;
-    let nonce = nonce(inner, key);
-    scratch
-        .get(&key.cipher)?
-        .seal_in_place(&key.cipher, &mut pages, &nonce)?;
-    sealed(conn, sk, inner, pages);
-    Ok(())
-}
-
-/// A frame is sealed in `pages`.
-fn sealed(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner, pages: FragPages) {
-    let data = pages.len() - LEAD - TAG_LEN;
-    inner.tx.rekey = false;
-    queue(conn, sk, inner, pages);
-    note_unacked(sk, inner, conn.sealed_end.load(Relaxed), data as u32);
-    let state = net_state(sk.sk());
-    state.count(Counter::FramesTx);
-    state.add(Counter::BytesTx, data as u64);
-}
-
-/// How many of `len` bytes go into the next frame: what congestion control lets out at once, so that frames are small
-/// where latency counts and grow with the throughput.
-fn chunk(sk: &LockedSock<'_>, len: usize) -> usize {
-    let window = sk.congestion_window() / MIN_CHUNK * MIN_CHUNK;
-    len.min(window.clamp(MIN_CHUNK, MAX_CHUNK))
-}
-
-/// Seals the next `len` bytes of the caller as a frame that is pending then; returns how many it took.
-fn seal_from(
-    conn: &Conn,
-    sk: &LockedSock<'_>,
-    inner: &mut Inner,
-    scratch: &mut Lease,
-    msg: &mut Msg<'_>,
-    len: usize,
-) -> Result<usize> {
-    let mut pages = FragPages::new(sk, LEAD + len + TAG_LEN)?;
-    inner.tx.key_for_frame()?;
-    if len < MIN_IN_PLACE || !msg.has_pages() {
-        pages.write(0, &lead(len, inner.tx.rekey, 0)?);
-        pages.fill_from(msg, LEAD, len)?;
-        seal_in_place(conn, sk, inner, scratch, pages)?;
-        return Ok(len);
-    }
-
-    let key = inner.tx.key.as_ref().ok_or(errno::proto())?;
-    let nonce = nonce(inner, key);
-    let rekey = inner.tx.rekey;
-    let taken =
-        scratch
-            .get(&key.cipher)?
-            .seal_from(&key.cipher, &mut pages, msg, len, &nonce, |len| {
-                lead(len, rekey, 0)
-            })?;
-    sealed(conn, sk, inner, pages);
-    Ok(taken)
 }
 
 /// sendmsg().
@@ -593,7 +475,7 @@ fn after(a: u32, b: u32) -> bool {
 }
 
 /// Notes a frame for [`unsent_bytes`], and forgets those that were acknowledged. Without memory SIOCOUTQ says less.
-fn note_unacked(sk: &LockedSock<'_>, inner: &mut Inner, end: u32, data: u32) {
+pub(super) fn note_unacked(sk: &LockedSock<'_>, inner: &mut Inner, end: u32, data: u32) {
     let unacked = &mut inner.tx.unacked;
     if unacked.len() == unacked.capacity() {
         let una = sk.snd_una();

@@ -159,6 +159,14 @@ impl Workspace {
         self.dst.clear();
     }
 
+    /// Runs `f` with empty lists, and empties them again, whatever way it ends.
+    fn with_lists<R>(&mut self, f: impl FnOnce(&mut Self) -> R) -> R {
+        self.clear();
+        let result = f(self);
+        self.clear();
+        result
+    }
+
     /// Seals a frame whose plaintext is in `pages` behind the header, with room for the tag at the end.
     pub(crate) fn seal_in_place(
         &mut self,
@@ -170,19 +178,17 @@ impl Workspace {
             .len()
             .checked_sub(HEADER_LEN + TAG_LEN)
             .ok_or(EINVAL)?;
-        self.clear();
-        // SAFETY: The list is emptied below, before `pages` can go away.
-        let result = unsafe { pages.add_to(&mut self.dst, 0, pages.len()) }.and_then(|()| {
-            self.request.seal_in_place(
+        self.with_lists(|space| {
+            // SAFETY: `with_lists` empties the list, before `pages` can go away.
+            unsafe { pages.add_to(&mut space.dst, 0, pages.len()) }?;
+            space.request.seal_in_place(
                 cipher,
-                &mut self.dst,
+                &mut space.dst,
                 HEADER_LEN as u32,
                 crypt_len as u32,
                 nonce,
             )
-        });
-        self.clear();
-        result
+        })
     }
 
     /// Seals a frame whose data are the next `len` bytes of the caller, in `pages`, which are made for `len` bytes of
@@ -197,20 +203,15 @@ impl Workspace {
         nonce: &Nonce,
         lead: impl Fn(usize) -> Result<[u8; LEAD]>,
     ) -> Result<usize> {
-        self.clear();
         pages.write(0, &lead(len)?);
-        // The header is associated data and the flags are plaintext: both are read where the frame will have them.
-        // SAFETY: The lists are emptied below, before `pages` can go away.
-        unsafe { pages.add_to(&mut self.src, 0, LEAD) }?;
-        let taken = match IterPages::take(msg, len, &mut self.src, false) {
-            Ok(taken) => taken,
-            Err(error) => {
-                self.clear();
-                return Err(error);
-            }
-        };
-        let result = self.seal_taken(cipher, pages, &taken, len, nonce, lead);
-        self.clear();
+        let (taken, result) = self.with_lists(|space| {
+            // The header is associated data and the flags are plaintext: both are read where the frame will have them.
+            // SAFETY: `with_lists` empties the lists, before `pages` can go away.
+            unsafe { pages.add_to(&mut space.src, 0, LEAD) }?;
+            let taken = IterPages::take(msg, len, &mut space.src, false)?;
+            let result = space.seal_taken(cipher, pages, &taken, len, nonce, lead);
+            Ok::<_, Error>((taken, result))
+        })?;
         match result {
             Ok(()) => Ok(taken.len()),
             Err(error) => {
@@ -234,7 +235,7 @@ impl Workspace {
             pages.truncate(LEAD + len + TAG_LEN);
             pages.write(0, &lead(len)?);
         }
-        // SAFETY: `seal_from` empties the list.
+        // SAFETY: `with_lists`, within which this is called, empties the list.
         unsafe { pages.add_to(&mut self.dst, 0, pages.len()) }?;
         self.request.seal(
             cipher,
@@ -259,32 +260,31 @@ impl Workspace {
         accept: impl FnOnce(u8) -> bool,
     ) -> Result<bool> {
         let data = frame_len.checked_sub(LEAD + TAG_LEN).ok_or(EINVAL)?;
-        self.clear();
-        // SAFETY: The list is emptied below; the lead is in kmalloc() memory of ours.
-        unsafe { self.dst.push_buf(self.lead.as_ptr(), LEAD as u32) }?;
-        if sk.map_unread(frame_len as u32, &mut self.src).is_err() {
-            self.clear();
-            return Ok(false);
-        }
-        let Ok(taken) = IterPages::take(msg, data, &mut self.dst, true) else {
-            self.clear();
+        let opened = self.with_lists(|space| {
+            // SAFETY: `with_lists` empties the list; the lead is in kmalloc() memory of ours.
+            unsafe { space.dst.push_buf(space.lead.as_ptr(), LEAD as u32) }?;
+            if sk.map_unread(frame_len as u32, &mut space.src).is_err() {
+                return Ok(None);
+            }
+            let Ok(taken) = IterPages::take(msg, data, &mut space.dst, true) else {
+                return Ok(None);
+            };
+            if taken.len() < data {
+                return Ok::<_, Error>(Some((taken, Ok(false))));
+            }
+            let result = space.request.open(
+                cipher,
+                &mut space.src,
+                &mut space.dst,
+                HEADER_LEN as u32,
+                (frame_len - HEADER_LEN) as u32,
+                nonce,
+            );
+            Ok(Some((taken, result.map(|()| true))))
+        })?;
+        let Some((taken, result)) = opened else {
             return Ok(false);
         };
-        let result = if taken.len() == data {
-            self.request
-                .open(
-                    cipher,
-                    &mut self.src,
-                    &mut self.dst,
-                    HEADER_LEN as u32,
-                    (frame_len - HEADER_LEN) as u32,
-                    nonce,
-                )
-                .map(|()| true)
-        } else {
-            Ok(false)
-        };
-        self.clear();
         let [.., flags] = *self.lead;
         match result {
             Ok(true) if accept(flags) => Ok(true),
@@ -304,28 +304,32 @@ impl Workspace {
         frame_len: usize,
         nonce: &Nonce,
     ) -> Result<FragPages> {
-        self.clear();
-        if sk.map_unread(frame_len as u32, &mut self.src).is_err() {
-            self.clear();
-            let mut pages = FragPages::new(sk, frame_len)?;
-            sk.copy_unread(frame_len as u32, &mut pages, 0)?;
-            self.open_in_place(cipher, &mut pages, nonce)?;
-            return Ok(pages);
-        }
-        let pages = FragPages::new(sk, frame_len.checked_sub(TAG_LEN).ok_or(EINVAL)?)?;
-        // SAFETY: The list is emptied below, before `pages` can go away.
-        let result = unsafe { pages.add_to(&mut self.dst, 0, pages.len()) }.and_then(|()| {
-            self.request.open(
+        let plain_len = frame_len.checked_sub(TAG_LEN).ok_or(EINVAL)?;
+        let opened = self.with_lists(|space| {
+            if sk.map_unread(frame_len as u32, &mut space.src).is_err() {
+                return Ok(None);
+            }
+            let pages = FragPages::new(sk, plain_len)?;
+            // SAFETY: `with_lists` empties the list, before `pages` is used otherwise.
+            unsafe { pages.add_to(&mut space.dst, 0, pages.len()) }?;
+            space.request.open(
                 cipher,
-                &mut self.src,
-                &mut self.dst,
+                &mut space.src,
+                &mut space.dst,
                 HEADER_LEN as u32,
                 (frame_len - HEADER_LEN) as u32,
                 nonce,
-            )
-        });
-        self.clear();
-        result.map(|()| pages)
+            )?;
+            Ok::<_, Error>(Some(pages))
+        })?;
+        if let Some(pages) = opened {
+            return Ok(pages);
+        }
+        // In too many pieces: copied together first.
+        let mut pages = FragPages::new(sk, frame_len)?;
+        sk.copy_unread(frame_len as u32, &mut pages, 0)?;
+        self.open_in_place(cipher, &mut pages, nonce)?;
+        Ok(pages)
     }
 
     /// Opens a whole frame in `pages`, where it is. EBADMSG for a forged frame.
@@ -336,18 +340,16 @@ impl Workspace {
         nonce: &Nonce,
     ) -> Result {
         let crypt_len = pages.len().checked_sub(HEADER_LEN).ok_or(EINVAL)?;
-        self.clear();
-        // SAFETY: The list is emptied below, before `pages` can go away.
-        let result = unsafe { pages.add_to(&mut self.dst, 0, pages.len()) }.and_then(|()| {
-            self.request.open_in_place(
+        self.with_lists(|space| {
+            // SAFETY: `with_lists` empties the list, before `pages` can go away.
+            unsafe { pages.add_to(&mut space.dst, 0, pages.len()) }?;
+            space.request.open_in_place(
                 cipher,
-                &mut self.dst,
+                &mut space.dst,
                 HEADER_LEN as u32,
                 crypt_len as u32,
                 nonce,
             )
-        });
-        self.clear();
-        result
+        })
     }
 }
