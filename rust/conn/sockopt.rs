@@ -27,7 +27,8 @@ use crate::{
     },
     proto::ids::{
         Role,
-        SESSION_ID_LEN, //
+        SESSION_ID_LEN,
+        SUBOPTION_GLT, //
     },
 };
 
@@ -74,7 +75,7 @@ pub(crate) fn get(conn: &Conn, sk: Sk<'_>, option: u32, value: &OptionWriter) ->
             aead.and_then(|aead| value.int(i32::from(aead)))
         }
         bindings::TCP_ENO_NEGTEP => {
-            let tep = negotiated(conn, &sk.lock(), |negotiated| negotiated.tep().id());
+            let tep = negotiated(conn, &sk.lock(), |negotiated| negotiated.tep_byte() & SUBOPTION_GLT);
             tep.and_then(|tep| value.int(i32::from(tep)))
         }
         bindings::TCP_ENO_ROLE => {
@@ -141,7 +142,8 @@ pub(crate) fn diagnose(conn: &Conn, sk: Sk<'_>, out: &mut DiagWriter) {
             return;
         };
         if let Some(negotiated) = &inner.negotiated {
-            out.put(bindings::TCP_CRYPT_DIAG_TEP, &[negotiated.tep().id()]);
+            let tep = negotiated.tep_byte() & SUBOPTION_GLT;
+            out.put(bindings::TCP_CRYPT_DIAG_TEP, &[tep]);
             out.put(bindings::TCP_CRYPT_DIAG_ROLE, &[role(negotiated.role())]);
         }
         if let Some(session) = &inner.established {

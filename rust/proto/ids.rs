@@ -65,6 +65,9 @@ pub enum Tep {
 }
 
 impl Tep {
+    /// All that are implemented, best first.
+    pub const ALL: [Tep; 1] = [Tep::X25519];
+
     /// Its identifier: seven bits, the "v" bit clear.
     pub const fn id(self) -> u8 {
         match self {

@@ -2,26 +2,37 @@
 
 //! TCP-ENO (RFC 8547): the option, and what two of them come to.
 //!
-//! An active opener makes an [`Offered`], sends its option in the SYN and hands the SYN-ACK's
-//! options (or those of a crossing SYN) to [`Offered::on_syn`]. A passive opener makes an
-//! [`Answer`] to a SYN, which it can make again and again from the same SYN with the same result,
-//! and hands the options of the segment that ends the handshake to [`Answer::confirm`]. Both end
-//! with [`Negotiated`], which [`super::handshake`] takes on, or with the [`Reason`] why the
-//! connection stays plain TCP.
+//! An active opener makes an [`Offered`] from its [`Policy`], sends its option in the SYN and hands
+//! the SYN-ACK's options (or those of a crossing SYN) to [`Offered::on_syn`]. A passive opener makes
+//! an [`Answer`] to a SYN, and makes it again from the SYN and from what it sent when the segment
+//! comes that ends the handshake, whose options it hands to [`Answer::confirm`]. Both end with
+//! [`Negotiated`], which [`super::handshake`] takes on, or with the [`Reason`] why the connection
+//! stays plain TCP.
 //!
-//! `list` finds the option in a TCP header, `suboption` reads what is in it.
+//! `list` finds the option in a TCP header, `suboption` reads what is in it, `policy` writes it.
 
 pub mod list;
+pub mod policy;
 pub mod suboption;
 
-pub use self::list::{
-    find,
-    has_data_bearing_fast_open,
-    has_eno,
-    Found, //
+pub use self::{
+    list::{
+        find,
+        has_data_bearing_fast_open,
+        has_eno,
+        Found, //
+    },
+    policy::{
+        Aware,
+        EnoOption,
+        Policy,
+        RawContents,
+        TepList, //
+    },
 };
 
 use self::suboption::{
+    last_common,
     negotiated,
     IllFormed,
     SynForm, //
@@ -31,8 +42,6 @@ use super::{
         Role,
         Tep,
         ENO_KIND,
-        GLOBAL_A,
-        GLOBAL_B,
         MAX_TCP_OPTIONS, //
     },
     wire::Bytes, //
@@ -60,83 +69,6 @@ pub enum Reason {
     NoAck,
 }
 
-/// One SYN-form ENO option as on the wire, with its kind and length bytes; at most 40 bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct EnoOption(Bytes<MAX_TCP_OPTIONS>);
-
-impl EnoOption {
-    /// The whole option.
-    pub fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
-}
-
-/// The application-aware bit that is sent, and what is asked of the peer's (RFC 8547, 4.2).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Aware {
-    /// a = 0.
-    Clear,
-    /// a = 1.
-    Set,
-    /// a = 1, and ENO is off unless the peer set it too.
-    Mandatory,
-}
-
-/// What an end wants.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Policy {
-    role: Role,
-    aware: Aware,
-}
-
-impl Policy {
-    /// Offers fresh key exchange with X25519, application-aware bit clear, with `role` as an active
-    /// opener. A passive opener is always host B.
-    pub const fn new(role: Role) -> Self {
-        Self {
-            role,
-            aware: Aware::Clear,
-        }
-    }
-
-    /// The same with another application-aware mode.
-    pub const fn aware(self, aware: Aware) -> Self {
-        Self { aware, ..self }
-    }
-
-    /// The SYN-form option of this policy in `role`, with one TEP and no data.
-    ///
-    /// The global suboption is there when it differs from the implicit 0x00, thus always in host
-    /// B's.
-    fn option(&self, role: Role) -> EnoOption {
-        let b = match role {
-            Role::A => 0,
-            Role::B => GLOBAL_B,
-        };
-        let a = match self.aware {
-            Aware::Clear => 0,
-            Aware::Set | Aware::Mandatory => GLOBAL_A,
-        };
-        let tep = Tep::X25519.id();
-        EnoOption(match a | b {
-            0 => Bytes::collect([ENO_KIND, 3, tep]),
-            global => Bytes::collect([ENO_KIND, 4, global, tep]),
-        })
-    }
-
-    /// What rules out `peer` before any TEP is looked at (RFC 8547, 4.6, 3.), for an end that plays
-    /// `role`.
-    fn check(&self, role: Role, peer: &SynForm<'_>) -> Result<(), Reason> {
-        if peer.b() == (role == Role::B) {
-            return Err(Reason::Role);
-        }
-        if self.aware == Aware::Mandatory && !peer.a() {
-            return Err(Reason::NotAware);
-        }
-        Ok(())
-    }
-}
-
 /// An active opener whose SYN is out (or about to be).
 ///
 /// The option depends on nothing else, so that it is the same in a retransmitted SYN, and in the
@@ -154,37 +86,69 @@ impl Offered {
 
     /// The option to send with the SYN.
     pub fn option(&self) -> EnoOption {
-        self.policy.option(self.policy.role)
+        self.policy.offer()
+    }
+
+    /// This end's role (RFC 8547, 4.3), if the negotiation succeeds.
+    pub fn role(&self) -> Role {
+        self.policy.role()
     }
 
     /// The SYN-ACK, or the crossing SYN of a simultaneous open, has been accepted by TCP; these are
     /// its TCP options.
     pub fn on_syn(&self, tcp_options: &[u8]) -> Result<Negotiated, Reason> {
-        conclude(&self.policy, self.policy.role, tcp_options)
+        let peer = Peer::find(tcp_options)?;
+        peer.check_aware(&self.policy)?;
+        conclude(&self.option(), self.role(), &peer, self.policy.is_raw())
     }
 }
 
 /// A passive opener that has seen a SYN whose offer it accepts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Answer {
-    policy: Policy,
+    option: EnoOption,
     negotiated: Negotiated,
 }
 
 impl Answer {
-    /// The answer by `policy` to a SYN with these TCP options. Nothing else goes into it, so that a
-    /// retransmitted SYN-ACK carries the same option, and that nobody has to remember it.
+    /// The answer by `policy` to a SYN with these TCP options.
+    ///
+    /// A retransmitted SYN-ACK has to carry the same option, and the transcript has it: the bytes of
+    /// [`Answer::option`] are to be kept with the SYN, and given to [`Answer::sent`].
     pub fn to(policy: &Policy, syn_tcp_options: &[u8]) -> Result<Answer, Reason> {
+        let peer = Peer::find(syn_tcp_options)?;
+        // Before any TEP is looked at (RFC 8547, 4.6, 3.).
+        if peer.form.b() {
+            return Err(Reason::Role);
+        }
+        peer.check_aware(policy)?;
+        let option = policy.answer(&peer.form).ok_or(Reason::NoTep)?;
+        Self::with(option, &peer, policy.is_raw())
+    }
+
+    /// The answer that was sent before, with the ENO option `option`, to a SYN with these TCP
+    /// options; `raw` if it was one that an application wrote.
+    pub fn sent(option: &[u8], raw: bool, syn_tcp_options: &[u8]) -> Result<Answer, Reason> {
+        let option = EnoOption::parse(option).map_err(|IllFormed| Reason::Malformed)?;
+        Self::with(option, &Peer::find(syn_tcp_options)?, raw)
+    }
+
+    fn with(option: EnoOption, peer: &Peer<'_>, raw: bool) -> Result<Answer, Reason> {
         Ok(Answer {
-            policy: *policy,
-            negotiated: conclude(policy, Role::B, syn_tcp_options)?,
+            option,
+            negotiated: conclude(&option, Role::B, peer, raw)?,
         })
     }
 
     /// The option to send with the SYN-ACK: the global suboption with b = 1, and the one TEP that
     /// will be negotiated.
     pub fn option(&self) -> EnoOption {
-        self.policy.option(Role::B)
+        self.option
+    }
+
+    /// Whether [`Negotiated::tep`] is `None`.
+    pub fn is_raw(&self) -> bool {
+        self.negotiated.tep.is_none()
     }
 
     /// The segment that ends the handshake has been accepted by TCP; these are its TCP options.
@@ -200,16 +164,18 @@ impl Answer {
 /// ENO has succeeded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Negotiated {
-    tep: Tep,
+    tep: Option<Tep>,
     tep_byte: u8,
     role: Role,
+    own_global: u8,
     peer_global: u8,
     transcript: Bytes<{ 2 * MAX_TCP_OPTIONS }>,
 }
 
 impl Negotiated {
-    /// The negotiated TEP (RFC 8547, 4.5).
-    pub fn tep(&self) -> Tep {
+    /// The negotiated TEP (RFC 8547, 4.5). `None` if the option was one that an application wrote:
+    /// then the TEP is implemented above TCP, and is known by [`Negotiated::tep_byte`] only.
+    pub fn tep(&self) -> Option<Tep> {
         self.tep
     }
 
@@ -224,6 +190,11 @@ impl Negotiated {
         self.role
     }
 
+    /// The global suboption byte that this end sent, 0x00 if it sent none (RFC 8547, 4.2).
+    pub fn own_global(&self) -> u8 {
+        self.own_global
+    }
+
     /// The peer's global suboption byte, 0x00 if it sent none (RFC 8547, 4.2).
     pub fn peer_global(&self) -> u8 {
         self.peer_global
@@ -236,28 +207,65 @@ impl Negotiated {
     }
 }
 
-/// What the option that `policy` sends in `role` and the one in the peer's segment come to.
-fn conclude(policy: &Policy, role: Role, peer_tcp_options: &[u8]) -> Result<Negotiated, Reason> {
-    let peer_option = match find(peer_tcp_options) {
-        Found::None => return Err(Reason::NoOption),
-        Found::Many => return Err(Reason::Duplicate),
-        Found::One(option) => option,
-    };
-    let peer = SynForm::parse(peer_option).map_err(|IllFormed| Reason::Malformed)?;
-    policy.check(role, &peer)?;
+/// The peer's SYN-form option.
+struct Peer<'a> {
+    option: &'a [u8],
+    form: SynForm<'a>,
+}
 
-    let own_option = policy.option(role);
-    let own = SynForm::parse(own_option.as_bytes()).map_err(|IllFormed| Reason::Malformed)?;
+impl<'a> Peer<'a> {
+    /// The only ENO option among these TCP options, if it is well-formed.
+    fn find(tcp_options: &'a [u8]) -> Result<Self, Reason> {
+        let option = match find(tcp_options) {
+            Found::None => return Err(Reason::NoOption),
+            Found::Many => return Err(Reason::Duplicate),
+            Found::One(option) => option,
+        };
+        let form = SynForm::parse(option).map_err(|IllFormed| Reason::Malformed)?;
+        Ok(Self { option, form })
+    }
+
+    /// The first half of RFC 8547, 4.6, 3.
+    fn check_aware(&self, policy: &Policy) -> Result<(), Reason> {
+        if policy.wants_aware_peer() && !self.form.a() {
+            return Err(Reason::NotAware);
+        }
+        Ok(())
+    }
+}
+
+/// What the option `own_option` that this end sends as `role` and the peer's come to.
+fn conclude(
+    own_option: &EnoOption,
+    role: Role,
+    peer: &Peer<'_>,
+    raw: bool,
+) -> Result<Negotiated, Reason> {
+    let own_option = own_option.as_bytes();
+    let own = SynForm::parse(own_option).map_err(|IllFormed| Reason::Malformed)?;
+    // RFC 8547, 4.6, 3. An option that an application wrote may not be that of a passive opener.
+    let is_b = role == Role::B;
+    if own.b() != is_b || peer.form.b() == is_b {
+        return Err(Reason::Role);
+    }
     let (a, a_option, b, b_option) = match role {
-        Role::A => (&own, own_option.as_bytes(), &peer, peer_option),
-        Role::B => (&peer, peer_option, &own, own_option.as_bytes()),
+        Role::A => (&own, own_option, &peer.form, peer.option),
+        Role::B => (&peer.form, peer.option, &own, own_option),
     };
-    let last = negotiated(a, b).ok_or(Reason::NoTep)?;
+    let (tep, tep_byte) = if raw {
+        let last = last_common(a, b).ok_or(Reason::NoTep)?;
+        (None, last.byte)
+    } else {
+        let last = negotiated(a, b).ok_or(Reason::NoTep)?;
+        let tep = Tep::from_id(last.id()).ok_or(Reason::NoTep)?;
+        (Some(tep), last.byte)
+    };
     Ok(Negotiated {
-        tep: Tep::from_id(last.id()).ok_or(Reason::NoTep)?,
-        tep_byte: last.byte,
+        tep,
+        tep_byte,
         role,
-        peer_global: peer.global(),
+        own_global: own.global(),
+        peer_global: peer.form.global(),
         // Longer than two TCP headers allow: that was no TCP header.
         transcript: Bytes::concat(&[a_option, b_option]).ok_or(Reason::Malformed)?,
     })

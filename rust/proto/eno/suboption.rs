@@ -91,6 +91,15 @@ impl<'a> SynForm<'a> {
         self.global
     }
 
+    /// How many global suboptions there are; all but the first mean nothing (RFC 8547, 4.2).
+    pub fn globals(&self) -> usize {
+        let mut left = self.contents;
+        // By the type's invariant there is no error to swallow here.
+        core::iter::from_fn(move || next(&mut left).ok()?)
+            .filter(|suboption| matches!(suboption, Suboption::Global(_)))
+            .count()
+    }
+
     /// The passive role bit "b" (RFC 8547, 4.2).
     pub fn b(&self) -> bool {
         self.global & GLOBAL_B != 0
@@ -129,10 +138,23 @@ impl<'a> SynForm<'a> {
 /// too. As no resumption is ever proposed from here yet, a suboption of host B with v = 1 has
 /// either been sent in answer to nothing and is ignored (RFC 8548, 3.5).
 pub fn negotiated<'b>(a: &SynForm<'_>, b: &SynForm<'b>) -> Option<TepSuboption<'b>> {
+    common(a, b).filter(|tep| !tep.has_data()).last()
+}
+
+/// The suboption of the last TEP of host B's option `b` that is in host A's option `a` too (RFC
+/// 8547, 4.5): the negotiated TEP, if it is valid for whoever implements it. A repeated one is not
+/// taken, for nothing here knows what its repetition means.
+pub fn last_common<'b>(a: &SynForm<'_>, b: &SynForm<'b>) -> Option<TepSuboption<'b>> {
+    common(a, b).last()
+}
+
+fn common<'a, 'b>(
+    a: &SynForm<'a>,
+    b: &SynForm<'b>,
+) -> impl Iterator<Item = TepSuboption<'b>> + use<'a, 'b> {
+    let (a, b) = (*a, *b);
     b.teps()
-        .filter(|tep| !tep.has_data())
-        .filter(|tep| b.only(tep.id()).is_some() && a.only(tep.id()).is_some())
-        .last()
+        .filter(move |tep| b.only(tep.id()).is_some() && a.only(tep.id()).is_some())
 }
 
 /// The next suboption, `None` at the end.

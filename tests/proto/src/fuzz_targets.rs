@@ -11,11 +11,11 @@ use crate::{
     proto::{
         eno::{
             find, has_data_bearing_fast_open, has_eno, suboption::SynForm, Answer, Aware, Found,
-            Negotiated, Offered, Policy, Reason,
+            Negotiated, Offered, Policy, RawContents, Reason,
         },
         frame::{parse_plain, Header, FLAG_FINP, FLAG_URGP},
         handshake::{AeadList, AwaitInit1, AwaitInit2},
-        ids::{Role, Tep},
+        ids::Role,
         init::{message_len, Init1, Init2, Kind, MAX_INIT_LEN},
         secret::Secret,
     },
@@ -76,21 +76,34 @@ pub fn eno_syn(data: &[u8]) {
 fn open_by_all_policies(options: &[u8]) {
     for role in [Role::A, Role::B] {
         for aware in [Aware::Clear, Aware::Mandatory] {
-            let policy = Policy::new(role).aware(aware);
-            let offered = Offered::new(&policy);
-            let own = offered.option();
-            let result = offered.on_syn(options);
-            check(result, own.as_bytes(), role, aware, options);
-
-            let Ok(answer) = Answer::to(&policy, options) else {
-                continue;
-            };
-            let own = answer.option();
-            let result = answer.confirm(&[69, 2]);
-            assert!(result.is_ok());
-            check(result, own.as_bytes(), Role::B, aware, options);
+            let fresh = Policy::new(role).aware(aware);
+            for policy in [fresh, fresh.raw(raw(role))] {
+                open(&policy, role, aware, options);
+            }
         }
     }
+}
+
+/// An option that an application wrote.
+fn raw(role: Role) -> RawContents {
+    RawContents::new(&[u8::from(role == Role::B), 0x80, 0xa0, 7, 0x23]).unwrap()
+}
+
+fn open(policy: &Policy, role: Role, aware: Aware, options: &[u8]) {
+    let offered = Offered::new(policy);
+    let own = offered.option();
+    let result = offered.on_syn(options);
+    check(result, own.as_bytes(), role, aware, options);
+
+    let Ok(answer) = Answer::to(policy, options) else {
+        return;
+    };
+    let own = answer.option();
+    let again = Answer::sent(own.as_bytes(), answer.is_raw(), options);
+    assert_eq!(again, Ok(answer));
+    let result = answer.confirm(&[69, 2]);
+    assert!(result.is_ok());
+    check(result, own.as_bytes(), Role::B, aware, options);
 }
 
 /// What has to hold when ENO has succeeded.
@@ -113,12 +126,15 @@ fn check(
     };
     assert_eq!(negotiated.transcript(), transcript);
     assert_eq!(negotiated.role(), role);
-    assert_eq!(negotiated.tep(), Tep::X25519);
-    // No resumption is ever proposed or accepted.
-    assert_eq!(negotiated.tep_byte(), 0x23);
+    match negotiated.tep() {
+        // No resumption is ever proposed or accepted.
+        Some(tep) => assert_eq!(negotiated.tep_byte(), tep.id()),
+        None => assert!([0x20, 0x23].contains(&(negotiated.tep_byte() & 0x7f))),
+    }
     assert_eq!(negotiated.peer_global() & 1 == 1, role == Role::A);
     assert!(aware != Aware::Mandatory || negotiated.peer_global() & 2 != 0);
-    assert!(peer[2..].contains(&0x23) || peer[2..].contains(&0xa3));
+    let tep = negotiated.tep_byte() & 0x7f;
+    assert!(peer[2..].iter().any(|byte| byte & 0x7f == tep));
 }
 
 /// `data` are the first bytes of host A's stream.

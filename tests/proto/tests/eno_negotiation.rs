@@ -34,7 +34,7 @@ fn tep_of(a: &[u8], b: &[u8]) -> Option<u8> {
 fn both_ends_agree_on_x25519() {
     let (a, b) = negotiate();
     for end in [&a, &b] {
-        assert_eq!(end.tep(), Tep::X25519);
+        assert_eq!(end.tep(), Some(Tep::X25519));
         assert_eq!(end.tep_byte(), 0x23);
     }
     assert_eq!((a.role(), b.role()), (Role::A, Role::B));
