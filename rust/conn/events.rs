@@ -27,6 +27,7 @@ use super::{
     },
     sockopt,
     tx,
+    wishes::Wishes,
     Conn,
     Pending,
     Phase,
@@ -88,7 +89,14 @@ impl Endpoint for Conn {
             return Err(errno::opnotsupp());
         }
         crate::net::registered::answer_in::<Self>(sk.sk())?;
-        Conn::new(true, 1, Phase::Idle, None, Step::None, GFP_KERNEL)
+        Conn::new(
+            true,
+            Wishes::new(1),
+            Phase::Idle,
+            None,
+            Step::None,
+            GFP_KERNEL,
+        )
     }
 
     fn connecting(sk: &BhSock<'_>) -> Option<Arc<Self>> {
@@ -131,8 +139,13 @@ impl Endpoint for Conn {
         negotiate::answer(listener, endpoint, syn_options, neighbours)
     }
 
-    fn admit(listener: Sk<'_>, syn_options: Option<&[u8]>, ack_options: &[u8]) -> Admission<Self> {
-        negotiate::admit(listener, syn_options, ack_options)
+    fn admit(
+        listener: Sk<'_>,
+        endpoint: Option<&Self>,
+        syn_options: Option<&[u8]>,
+        ack_options: &[u8],
+    ) -> Admission<Self> {
+        negotiate::admit(listener, endpoint, syn_options, ack_options)
     }
 
     fn admitted(&self, child: &BhSock<'_>) {

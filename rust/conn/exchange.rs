@@ -205,7 +205,10 @@ fn key_pair() -> Result<KeyPair> {
 fn send_init1(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner) -> Result<(), Stop> {
     let negotiated = inner.negotiated.as_ref().ok_or(errno::proto())?;
     let keys = key_pair()?;
-    let offer = net_state(sk.sk()).aconf();
+    let offer = conn
+        .wishes
+        .aconf()
+        .unwrap_or_else(|| net_state(sk.sk()).aconf());
     let (state, init1) = AwaitInit2::start(negotiated, offer, &nonce(), keys.public());
     let boxed = KBox::new((state, keys), GFP_KERNEL)?;
     queue_message(conn, sk, inner, init1.as_bytes())?;
@@ -222,7 +225,10 @@ fn answer_init1(
 ) -> Result<(), Stop> {
     let negotiated = inner.negotiated.as_ref().ok_or(errno::proto())?;
     let keys = key_pair()?;
-    let prefer = net_state(sk.sk()).bconf();
+    let prefer = conn
+        .wishes
+        .bconf()
+        .unwrap_or_else(|| net_state(sk.sk()).bconf());
     let state = AwaitInit1::new(negotiated, prefer);
     let (state, init2) = state.on_init1(init1, &nonce(), keys.public())?;
     // The peer's key is judged before anything is answered.

@@ -19,7 +19,7 @@
 //! - `exchange.rs`: Init1, Init2 and the keys, in a workqueue.
 //! - `seal.rs`, `tx.rs`: sendmsg(); `frames.rs`, `rx.rs`: recvmsg().
 //! - `close.rs`: shutdown(), close(), and what lives on after it.
-//! - `sockopt.rs`: options and inet_diag.
+//! - `sockopt.rs`: options and inet_diag; `wishes.rs`: what was asked for by them.
 //!
 //! The phase and a few numbers are atomics, for callbacks that are called within functions that hold the rest; the rest
 //! is [`Inner`], behind the socket lock.
@@ -35,6 +35,7 @@ pub(crate) mod settings;
 pub(crate) mod sockopt;
 pub(crate) mod stats;
 pub(crate) mod tx;
+pub(crate) mod wishes;
 
 use kernel::{
     prelude::*,
@@ -47,6 +48,7 @@ use kernel::{
     },
 };
 
+use self::wishes::Wishes;
 use crate::{
     net::{
         attach::{
@@ -99,8 +101,9 @@ pub(crate) struct Conn {
     phase: Atomic<u32>,
     /// The error of the phase Failed, as a positive errno.
     error: Atomic<i32>,
-    /// What TCP_ENO_ENABLED says: -1, 0, 1.
-    enabled: Atomic<i32>,
+    /// What the application asked for.
+    #[pin]
+    wishes: Wishes,
     /// Whether a SYN with our option left.
     offered: Atomic<bool>,
     /// The sequence number behind the last byte that may leave: the end of what is sealed, or of an Init message.
@@ -178,7 +181,7 @@ impl Conn {
     /// A connection that is to be attached. ENOMEM. Context: as `flags`.
     fn new(
         explicit: bool,
-        enabled: i32,
+        wishes: impl PinInit<Wishes>,
         phase: Phase,
         negotiated: Option<KBox<Negotiated>>,
         step: Step,
@@ -189,7 +192,7 @@ impl Conn {
                 attachment <- Attachment::new::<Conn>(explicit),
                 phase: Atomic::new(phase as u32),
                 error: Atomic::new(0),
-                enabled: Atomic::new(enabled),
+                wishes <- wishes,
                 offered: Atomic::new(false),
                 sealed_end: Atomic::new(0),
                 need: Atomic::new(0),

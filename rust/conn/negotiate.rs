@@ -15,6 +15,7 @@ use kernel::{
 use super::{
     count,
     stats::Counter,
+    wishes::Wishes,
     Conn,
     Phase,
     Step, //
@@ -116,7 +117,7 @@ pub(crate) fn connecting(sk: &BhSock<'_>) -> Option<Arc<Conn>> {
     }
     match Conn::new(
         false,
-        -1,
+        Wishes::new(-1),
         Phase::Negotiating,
         None,
         Step::Offered(offer()),
@@ -132,7 +133,7 @@ pub(crate) fn connecting(sk: &BhSock<'_>) -> Option<Arc<Conn>> {
 
 /// A socket that the application attached sends its SYN.
 pub(crate) fn opening(conn: &Conn, sk: &BhSock<'_>) -> bool {
-    let enabled = match conn.enabled.load(Relaxed) {
+    let enabled = match conn.wishes.enabled() {
         0 => false,
         1 => true,
         _ => sk.net_state().enable_connect() && !excluded(sk),
@@ -149,7 +150,7 @@ fn begin(conn: &Conn, sk: &BhSock<'_>) -> Result {
 
 /// A listener that the application attached begins to listen.
 pub(crate) fn listens(conn: &Conn, sk: Sk<'_>) -> bool {
-    match conn.enabled.load(Relaxed) {
+    match conn.wishes.enabled() {
         0 => false,
         1 => true,
         _ => listens_by_default(sk),
@@ -335,6 +336,7 @@ pub(crate) fn answer(
 /// That it has an ENO option shows that our SYN-ACK had one, for a peer that obeys the RFC.
 pub(crate) fn admit(
     listener: Sk<'_>,
+    conn: Option<&Conn>,
     syn_options: Option<&[u8]>,
     ack_options: &[u8],
 ) -> Admission<Conn> {
@@ -351,12 +353,13 @@ pub(crate) fn admit(
         }
     };
     // The peer encrypts from here on: without memory the connection has to wait, for plain it can't be.
+    let wishes = Wishes::of_child(conn.map(|conn| &conn.wishes));
     let conn = KBox::new(negotiated, atomic())
         .map_err(Error::from)
         .and_then(|negotiated| {
             Conn::new(
                 false,
-                -1,
+                wishes,
                 Phase::Exchange,
                 Some(negotiated),
                 Step::AwaitInit1,

@@ -3,12 +3,18 @@
 //! The socket options of include/uapi/linux/tcp_eno.h, those of TCP that an encrypted connection can't have, and what
 //! inet_diag is told.
 
+use core::ops::RangeInclusive;
+
 use kernel::{
-    prelude::*,
-    sync::atomic::Relaxed, //
+    ffi::c_int,
+    prelude::*, //
 };
 
 use super::{
+    wishes::{
+        Global,
+        Wishes, //
+    },
     Conn,
     Phase, //
 };
@@ -25,34 +31,100 @@ use crate::{
         sock::Sk,
         ulp::DiagWriter,
     },
-    proto::ids::{
-        Role,
-        SESSION_ID_LEN,
-        SUBOPTION_GLT, //
+    proto::{
+        eno::{
+            Aware,
+            Negotiated, //
+        },
+        handshake::AeadList,
+        ids::{
+            Aead,
+            Role,
+            GLOBAL_A,
+            GLOBAL_B,
+            SESSION_ID_LEN,
+            SUBOPTION_GLT, //
+        },
     },
 };
 
 /// setsockopt() at level IPPROTO_TCP.
 pub(crate) fn set(conn: &Conn, sk: Sk<'_>, option: u32, value: &OptionReader) -> Answer<Result> {
-    match option {
-        bindings::TCP_ENO_ENABLED => Answer::Done(set_enabled(conn, sk, value)),
+    Answer::Done(match option {
+        bindings::TCP_ENO_ENABLED => {
+            int(value, -1..=1).and_then(|enabled| wish(conn, sk, |w| w.set_enabled(enabled)))
+        }
+        bindings::TCP_ENO_SELF_AWARE => int(value, 0..=2).and_then(|mode| {
+            let aware = match mode {
+                0 => Aware::Clear,
+                1 => Aware::Set,
+                _ => Aware::Mandatory,
+            };
+            wish_global(conn, sk, |global| Global { aware, ..global })
+        }),
+        bindings::TCP_ENO_ROLEOVERRIDE => int(value, 0..=1).and_then(|b| {
+            let role = if b == 0 { Role::A } else { Role::B };
+            wish_global(conn, sk, |global| Global { role, ..global })
+        }),
+        bindings::TCP_ENO_SELF_GOPT => {
+            let all = c_int::from(GLOBAL_A | GLOBAL_B);
+            int(value, 0..=all).and_then(|byte| {
+                let byte = byte as u8;
+                wish_global(conn, sk, |global| global.with_byte(byte))
+            })
+        }
+        bindings::TCP_ENO_MANDATORY => int(value, 0..=1)
+            .and_then(|mandatory| wish(conn, sk, |w| w.set_mandatory(mandatory == 1))),
+        bindings::TCP_CRYPT_ACONF => {
+            aeads(value).and_then(|list| wish(conn, sk, |w| w.set_aconf(list)))
+        }
+        bindings::TCP_CRYPT_BCONF => {
+            aeads(value).and_then(|list| wish(conn, sk, |w| w.set_bconf(list)))
+        }
         // It reads and writes the queues, in which there is ciphertext.
-        bindings::TCP_REPAIR if is_encrypted(conn) => Answer::Done(Err(errno::opnotsupp())),
-        _ => Answer::Plain,
-    }
+        bindings::TCP_REPAIR if is_encrypted(conn) => Err(errno::opnotsupp()),
+        _ => return Answer::Plain,
+    })
 }
 
-fn set_enabled(conn: &Conn, sk: Sk<'_>, value: &OptionReader) -> Result {
-    let enabled = value.int()?;
-    if !(-1..=1).contains(&enabled) {
-        return Err(EINVAL);
+/// An int in `range`. EINVAL, EFAULT.
+fn int(value: &OptionReader, range: RangeInclusive<c_int>) -> Result<c_int> {
+    let int = value.int()?;
+    range.contains(&int).then_some(int).ok_or(EINVAL)
+}
+
+/// An array of AEAD identifiers, `None` if it is empty. EINVAL, also if one is unknown or twice there; EFAULT.
+fn aeads(value: &OptionReader) -> Result<Option<AeadList>> {
+    let mut buffer = [0; size_of::<u16>() * AeadList::MAX];
+    let bytes = value.bytes(&mut buffer)?;
+    let mut aeads = [Aead::Aes128Gcm; AeadList::MAX];
+    let mut len = 0;
+    for id in bytes.chunks(size_of::<u16>()) {
+        // An odd last byte is none.
+        let id = u16::from_ne_bytes(id.try_into().map_err(|_| EINVAL)?);
+        let aead = Aead::from_id(id).ok_or(EINVAL)?;
+        if aeads.get(..len).ok_or(EINVAL)?.contains(&aead) {
+            return Err(EINVAL);
+        }
+        *aeads.get_mut(len).ok_or(EINVAL)? = aead;
+        len += 1;
     }
+    Ok(aeads.get(..len).and_then(AeadList::from_slice))
+}
+
+/// Notes a wish. EISCONN once a SYN was sent: a closed socket may still wish, and a listener, for SYNs to come.
+fn wish(conn: &Conn, sk: Sk<'_>, f: impl FnOnce(&Wishes)) -> Result {
     let sk = sk.lock();
-    if conn.phase() != Phase::Idle || sk.state() != bindings::TCP_CLOSE {
+    let may = matches!(sk.state(), bindings::TCP_CLOSE | bindings::TCP_LISTEN);
+    if conn.phase() != Phase::Idle || !may {
         return Err(errno::isconn());
     }
-    conn.enabled.store(enabled, Relaxed);
+    f(&conn.wishes);
     Ok(())
+}
+
+fn wish_global(conn: &Conn, sk: Sk<'_>, f: impl FnOnce(Global) -> Global) -> Result {
+    wish(conn, sk, |wishes| wishes.set_global(f(wishes.global())))
 }
 
 fn is_encrypted(conn: &Conn) -> bool {
@@ -64,23 +136,48 @@ fn is_encrypted(conn: &Conn) -> bool {
 
 /// getsockopt() at level IPPROTO_TCP.
 pub(crate) fn get(conn: &Conn, sk: Sk<'_>, option: u32, value: &OptionWriter) -> Answer<Result> {
+    let wishes = &conn.wishes;
     Answer::Done(match option {
-        bindings::TCP_ENO_ENABLED => value.int(conn.enabled.load(Relaxed)),
+        bindings::TCP_ENO_ENABLED => value.int(wishes.enabled()),
+        bindings::TCP_ENO_SELF_AWARE => value.int(match wishes.aware() {
+            Aware::Clear => 0,
+            Aware::Set => 1,
+            Aware::Mandatory => 2,
+        }),
+        bindings::TCP_ENO_ROLEOVERRIDE => value.int(role(wishes.role()).into()),
+        bindings::TCP_ENO_SELF_GOPT => value.int(wishes.global().byte().into()),
+        bindings::TCP_ENO_MANDATORY => value.int(wishes.mandatory().into()),
+        bindings::TCP_CRYPT_ACONF => {
+            let list = wishes.aconf().unwrap_or_else(|| sk.net_state().aconf());
+            put_aeads(value, &list)
+        }
+        bindings::TCP_CRYPT_BCONF => {
+            let list = wishes.bconf().unwrap_or_else(|| sk.net_state().bconf());
+            put_aeads(value, &list)
+        }
         bindings::TCP_ENO_SESSID => {
             let id = session(conn, &sk.lock()).map(|(id, _)| id);
             id.and_then(|id| value.bytes(&id))
         }
         bindings::TCP_CRYPT_CONF => {
             let aead = session(conn, &sk.lock()).map(|(_, aead)| aead);
-            aead.and_then(|aead| value.int(i32::from(aead)))
+            aead.and_then(|aead| value.int(aead.into()))
         }
         bindings::TCP_ENO_NEGTEP => {
-            let tep = negotiated(conn, &sk.lock(), |negotiated| negotiated.tep_byte() & SUBOPTION_GLT);
-            tep.and_then(|tep| value.int(i32::from(tep)))
+            let tep = negotiated(conn, sk, |negotiated| negotiated.tep_byte() & SUBOPTION_GLT);
+            tep.and_then(|tep| value.int(tep.into()))
         }
         bindings::TCP_ENO_ROLE => {
-            let role = negotiated(conn, &sk.lock(), |negotiated| role(negotiated.role()));
-            role.and_then(|role| value.int(i32::from(role)))
+            let role = negotiated(conn, sk, |negotiated| role(negotiated.role()));
+            role.and_then(|role| value.int(role.into()))
+        }
+        bindings::TCP_ENO_PEER_AWARE => {
+            let byte = negotiated(conn, sk, Negotiated::peer_global);
+            byte.and_then(|byte| value.int((byte & GLOBAL_A != 0).into()))
+        }
+        bindings::TCP_ENO_PEER_GOPT => {
+            let byte = negotiated(conn, sk, Negotiated::peer_global);
+            byte.and_then(|byte| value.int(byte.into()))
         }
         bindings::TCP_ENO_TRANSCRIPT => transcript(conn, sk, value),
         // Maps the receive queue.
@@ -89,15 +186,26 @@ pub(crate) fn get(conn: &Conn, sk: Sk<'_>, option: u32, value: &OptionWriter) ->
     })
 }
 
+/// Writes an array of AEAD identifiers.
+fn put_aeads(value: &OptionWriter, list: &AeadList) -> Result {
+    let mut buffer = [0; size_of::<u16>() * AeadList::MAX];
+    let mut len = 0;
+    for (place, aead) in buffer.chunks_mut(size_of::<u16>()).zip(list.iter()) {
+        place.copy_from_slice(&aead.id().to_ne_bytes());
+        len += place.len();
+    }
+    value.bytes(buffer.get(..len).unwrap_or_default())
+}
+
 fn transcript(conn: &Conn, sk: Sk<'_>, value: &OptionWriter) -> Result {
     let mut bytes = KVec::new();
-    negotiated(conn, &sk.lock(), |negotiated| {
+    negotiated(conn, sk, |negotiated| {
         bytes.extend_from_slice(negotiated.transcript(), GFP_KERNEL)
     })??;
     value.bytes(&bytes)
 }
 
-/// As TCP_ENO_ROLE says it.
+/// As TCP_ENO_ROLE and TCP_ENO_ROLEOVERRIDE say it.
 fn role(role: Role) -> u8 {
     match role {
         Role::A => 0,
@@ -115,17 +223,11 @@ fn session(conn: &Conn, sk: &LockedSock<'_>) -> Result<([u8; SESSION_ID_LEN], u1
 }
 
 /// What was negotiated. ENOTCONN if nothing was.
-fn negotiated<R>(
-    conn: &Conn,
-    sk: &LockedSock<'_>,
-    f: impl FnOnce(&crate::proto::eno::Negotiated) -> R,
-) -> Result<R> {
-    let inner = conn.inner.borrow(sk)?;
-    inner
-        .negotiated
-        .as_ref()
-        .map(|n| f(n))
-        .ok_or(errno::notconn())
+fn negotiated<R>(conn: &Conn, sk: Sk<'_>, f: impl FnOnce(&Negotiated) -> R) -> Result<R> {
+    let sk = sk.lock();
+    let inner = conn.inner.borrow(&sk)?;
+    let negotiated = inner.negotiated.as_deref().ok_or(errno::notconn())?;
+    Ok(f(negotiated))
 }
 
 /// inet_diag: what can be told without the lock, which its caller must not wait for.

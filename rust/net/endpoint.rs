@@ -139,8 +139,13 @@ pub(crate) trait Endpoint: Send + Sync + Sized + 'static {
     ) -> Option<OptionWord>;
 
     /// The segment that ends the handshake came, with `ack_options`, after a SYN with `syn_options`. Softirq, the
-    /// listener not locked.
-    fn admit(listener: Sk<'_>, syn_options: Option<&[u8]>, ack_options: &[u8]) -> Admission<Self>;
+    /// listener not locked. `endpoint` is that of an explicitly attached listener.
+    fn admit(
+        listener: Sk<'_>,
+        endpoint: Option<&Self>,
+        syn_options: Option<&[u8]>,
+        ack_options: &[u8],
+    ) -> Admission<Self>;
 
     /// The endpoint was attached to a child. Softirq, the child locked.
     fn admitted(&self, child: &BhSock<'_>);

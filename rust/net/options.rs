@@ -36,21 +36,33 @@ impl OptionReader {
         Self { value, len }
     }
 
-    /// An int. EINVAL if the value is shorter, EFAULT. May sleep.
+    /// An int; what is behind it is ignored, as by TCP's own options. EINVAL if the value is shorter, EFAULT. May sleep.
     pub(crate) fn int(&self) -> Result<c_int> {
-        if (self.len as usize) < size_of::<c_int>() {
+        let mut int = [0; size_of::<c_int>()];
+        self.copy(&mut int)?;
+        Ok(c_int::from_ne_bytes(int))
+    }
+
+    /// All of the value, in `buffer`. EINVAL if it is longer than that, EFAULT. May sleep.
+    pub(crate) fn bytes<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b [u8]> {
+        let bytes = buffer.get_mut(..self.len as usize).ok_or(EINVAL)?;
+        self.copy(bytes)?;
+        Ok(bytes)
+    }
+
+    /// Fills `to` from the beginning of the value. EINVAL if that is shorter, EFAULT. May sleep.
+    fn copy(&self, to: &mut [u8]) -> Result {
+        if (self.len as usize) < to.len() {
             return Err(EINVAL);
         }
-        let mut int: c_int = 0;
-        // SAFETY: `int` is valid for writes of its size, and the value is as long by the check.
+        // SAFETY: `to` is valid for writes of its length, and the value is as long by the check.
         to_result(unsafe {
             bindings::tcpcrypt_copy_from_sockptr(
-                (&raw mut int).cast::<c_void>(),
+                to.as_mut_ptr().cast::<c_void>(),
                 self.value,
-                size_of::<c_int>(),
+                to.len(),
             )
-        })?;
-        Ok(int)
+        })
     }
 }
 

@@ -263,7 +263,9 @@ unsafe extern "C" fn syn_recv_sock<T: Endpoint>(
     let admission = if th.syn() != 0 || !tables::is_plain(lsk) {
         Admission::Plain
     } else {
-        T::admit(lsk, syn_options, ack_options)
+        // SAFETY: Under RCU.
+        let endpoint = unsafe { attach::endpoint_of::<T>(lsk) };
+        T::admit(lsk, endpoint.as_deref(), syn_options, ack_options)
     };
     let mut endpoint = match admission {
         Admission::Plain => None,

@@ -3,13 +3,28 @@
  * Socket options of TCP-ENO (RFC 8547) and tcpcrypt (RFC 8548).
  *
  * All are at level IPPROTO_TCP. They exist on a socket to which the "tcpcrypt"
- * upper layer protocol is attached, by setsockopt(TCP_ULP, "tcpcrypt") or by
- * the system default; elsewhere they fail with ENOPROTOOPT, as on a kernel
- * without the module.
+ * upper layer protocol is attached, by setsockopt(TCP_ULP, "tcpcrypt") before
+ * connect() or listen(), or by the system default; elsewhere they fail with
+ * ENOPROTOOPT, as on a kernel without the module. A connection on which ENO is
+ * off or failed is plain TCP, without the upper layer protocol.
  *
  * The names are those of the working group's draft "Interface Extensions for
  * TCP-ENO and tcpcrypt". The numbers are this module's: no kernel TCP option
  * comes near 6900, which recalls option kind 69.
+ *
+ * There are two kinds of options. WISHES are set and read. They can be set
+ * until the SYN is sent, and again when connect() failed; from then on setting
+ * them is EISCONN. On a listening socket they can be set at any time, and hold
+ * for the SYNs that come from then on: a handshake that was answered goes on
+ * with the answer that was sent. A connection that accept() returns inherits
+ * the wishes of its listener, and they can't be set on it. FACTS are what came
+ * of it: they are read, and ENOTCONN where there is no such connection, or not
+ * yet.
+ *
+ * An int takes 4 bytes. Bytes and arrays may be shorter than the buffer of
+ * getsockopt(), which returns the length. EINVAL: the value is not one that is
+ * named below, or is too short, or the buffer is. EFAULT: a bad pointer. A set
+ * that fails changes nothing.
  */
 #ifndef _UAPI_LINUX_TCP_ENO_H
 #define _UAPI_LINUX_TCP_ENO_H
@@ -18,35 +33,84 @@
 #define TCP_ENO_ULP_NAME	"tcpcrypt"
 
 /*
- * TCP_ENO_ENABLED, int, get and set. 0: send no ENO option. 1: send one.
- * -1: the default of the network namespace at the time of the open.
- * EISCONN once a SYN has been sent.
+ * TCP_ENO_ENABLED, int, a wish. 0: send no ENO option, and answer none. 1: send
+ * and answer. -1: the default of the network namespace at the time of the open.
+ * 1 on a socket on which TCP_ULP was set.
  */
 #define TCP_ENO_ENABLED		6900
 
 /*
- * TCP_ENO_SESSID, bytes, get: the session ID, 33 bytes. ENOTCONN until the keys
- * are there. EINVAL if the buffer is too short.
+ * TCP_ENO_SESSID, bytes, a fact: the session ID, 33 bytes. ENOTCONN until the
+ * keys are there. It can be read as long as the socket is open.
  */
 #define TCP_ENO_SESSID		6901
 
-/* TCP_ENO_NEGTEP, int, get: the negotiated TEP identifier. ENOTCONN before. */
+/* TCP_ENO_NEGTEP, int, a fact: the negotiated TEP identifier. */
 #define TCP_ENO_NEGTEP		6902
 
-/* TCP_ENO_ROLE, int, get: 0 for host A, 1 for host B. ENOTCONN before. */
+/*
+ * TCP_ENO_SELF_AWARE, int, a wish: the application-aware bit to send (RFC 8547
+ * section 4.2). 0: clear. 1: set. 2: set, and ENO fails unless the peer set it
+ * too.
+ */
+#define TCP_ENO_SELF_AWARE	6904
+
+/* TCP_ENO_PEER_AWARE, int, a fact: the peer's application-aware bit. */
+#define TCP_ENO_PEER_AWARE	6905
+
+/*
+ * TCP_ENO_ROLEOVERRIDE, int, a wish. 1: connect() plays role B, for a
+ * simultaneous open (RFC 8547 section 4.3). What accept() returns has role B
+ * in any case.
+ */
+#define TCP_ENO_ROLEOVERRIDE	6906
+
+/* TCP_ENO_ROLE, int, a fact: 0 for host A, 1 for host B. */
 #define TCP_ENO_ROLE		6907
 
 /*
- * TCP_ENO_TRANSCRIPT, bytes, get: the negotiation transcript (RFC 8547
- * section 4.8), at most 80 bytes. ENOTCONN before the negotiation succeeded.
+ * TCP_ENO_SELF_GOPT, int, a wish: the global suboption to send. It is another
+ * view of two options: bit 0 is TCP_ENO_ROLEOVERRIDE, bit 1 is
+ * TCP_ENO_SELF_AWARE, whose value 2 stays 2 when bit 1 is set. EINVAL if any of
+ * the reserved bits is set.
+ */
+#define TCP_ENO_SELF_GOPT	6908
+
+/*
+ * TCP_ENO_PEER_GOPT, int, a fact: the peer's global suboption, 0 if it sent
+ * none.
+ */
+#define TCP_ENO_PEER_GOPT	6909
+
+/*
+ * TCP_ENO_TRANSCRIPT, bytes, a fact: the negotiation transcript (RFC 8547
+ * section 4.8), at most 80 bytes.
  */
 #define TCP_ENO_TRANSCRIPT	6911
 
 /*
- * TCP_CRYPT_CONF, int, get: the AEAD in use, by its identifier (RFC 8548,
+ * TCP_ENO_MANDATORY, int, a wish. 1: if ENO does not succeed the connection is
+ * aborted with ECONNABORTED, and never is plain TCP.
+ */
+#define TCP_ENO_MANDATORY	6912
+
+/*
+ * TCP_CRYPT_CONF, int, a fact: the AEAD in use, by its identifier (RFC 8548,
  * table 5). ENOTCONN until the keys are there.
  */
 #define TCP_CRYPT_CONF		6920
+
+/*
+ * TCP_CRYPT_ACONF, array of __u16, a wish: identifiers of the AEADs to offer in
+ * role A, best first. They are numbers in the host's byte order, as those below
+ * and that of TCP_CRYPT_CONF. EINVAL if one is unknown, or there twice. An
+ * empty array brings the list of the network namespace back, which is also what
+ * is read where nothing was set.
+ */
+#define TCP_CRYPT_ACONF		6921
+
+/* TCP_CRYPT_BCONF: the same, for the AEADs to accept in role B, best first. */
+#define TCP_CRYPT_BCONF		6922
 
 /* TEP identifiers (RFC 8548, table 4). */
 #define TCP_ENO_TEP_X25519	0x23

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What an application asked for on a socket (`sockopt.rs`), and what the children of a listener take over from it.
+//!
+//! A listener's wishes are read for each SYN, in softirq and without the socket lock. So each is an atomic that is read
+//! and replaced whole; what two of them say together was so at some moment around.
+
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
+};
+
+use super::settings::Packed;
+use crate::proto::{
+    eno::Aware,
+    handshake::AeadList,
+    ids::{
+        Role,
+        GLOBAL_A,
+        GLOBAL_B, //
+    },
+};
+
+/// The wishes of one socket.
+#[pin_data]
+pub(crate) struct Wishes {
+    enabled: Atomic<i32>,
+    /// [`Global`], packed.
+    global: Atomic<u32>,
+    mandatory: Atomic<bool>,
+    /// [`Packed`]; no bit at all stands for the namespace's list.
+    aconf: Atomic<u64>,
+    bconf: Atomic<u64>,
+}
+
+/// What the global suboption is made of (RFC 8547 section 4.2): changed together by TCP_ENO_SELF_GOPT.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Global {
+    /// What an active opener plays.
+    pub(crate) role: Role,
+    pub(crate) aware: Aware,
+}
+
+impl Global {
+    /// The bit of role B, above the values of TCP_ENO_SELF_AWARE.
+    const ROLE_B: u32 = 4;
+
+    /// The suboption's byte, with which an active opener offers.
+    pub(crate) fn byte(self) -> u8 {
+        let a = match self.aware {
+            Aware::Clear => 0,
+            Aware::Set | Aware::Mandatory => GLOBAL_A,
+        };
+        match self.role {
+            Role::A => a,
+            Role::B => a | GLOBAL_B,
+        }
+    }
+
+    /// With the bits of `byte`. The mandatory mode is a = 1 as well: what says so leaves it.
+    pub(crate) fn with_byte(self, byte: u8) -> Self {
+        Self {
+            role: if byte & GLOBAL_B != 0 {
+                Role::B
+            } else {
+                Role::A
+            },
+            aware: match self.aware {
+                _ if byte & GLOBAL_A == 0 => Aware::Clear,
+                Aware::Clear => Aware::Set,
+                aware => aware,
+            },
+        }
+    }
+
+    fn pack(self) -> u32 {
+        let aware = match self.aware {
+            Aware::Clear => 0,
+            Aware::Set => 1,
+            Aware::Mandatory => 2,
+        };
+        match self.role {
+            Role::A => aware,
+            Role::B => aware | Self::ROLE_B,
+        }
+    }
+
+    fn unpack(bits: u32) -> Self {
+        Self {
+            role: if bits & Self::ROLE_B != 0 {
+                Role::B
+            } else {
+                Role::A
+            },
+            aware: match bits & !Self::ROLE_B {
+                0 => Aware::Clear,
+                1 => Aware::Set,
+                _ => Aware::Mandatory,
+            },
+        }
+    }
+}
+
+impl Wishes {
+    /// No wish but `enabled`, as TCP_ENO_ENABLED says it.
+    pub(crate) fn new(enabled: i32) -> impl PinInit<Self> {
+        Self::with(enabled, None)
+    }
+
+    /// Those of a child: what the application asked for on its listener, if it attached to that. Softirq.
+    pub(crate) fn of_child(listener: Option<&Self>) -> impl PinInit<Self> + '_ {
+        Self::with(-1, listener)
+    }
+
+    /// A copy of `other`, else `enabled`.
+    fn with(enabled: i32, other: Option<&Self>) -> impl PinInit<Self> + '_ {
+        let plain = Global {
+            role: Role::A,
+            aware: Aware::Clear,
+        };
+        pin_init!(Self {
+            enabled: Atomic::new(other.map_or(enabled, Self::enabled)),
+            global: Atomic::new(other.map_or(plain, Self::global).pack()),
+            mandatory: Atomic::new(other.is_some_and(Self::mandatory)),
+            aconf: Atomic::new(other.map_or(0, |other| other.aconf.load(Relaxed))),
+            bconf: Atomic::new(other.map_or(0, |other| other.bconf.load(Relaxed))),
+        })
+    }
+
+    /// TCP_ENO_ENABLED: 0 off, 1 on, -1 as the namespace's default says.
+    pub(crate) fn enabled(&self) -> i32 {
+        self.enabled.load(Relaxed)
+    }
+
+    pub(super) fn set_enabled(&self, enabled: i32) {
+        self.enabled.store(enabled, Relaxed);
+    }
+
+    /// What the global suboption is to say.
+    pub(crate) fn global(&self) -> Global {
+        Global::unpack(self.global.load(Relaxed))
+    }
+
+    /// To be called with the socket locked, by which it is read first.
+    pub(super) fn set_global(&self, global: Global) {
+        self.global.store(global.pack(), Relaxed);
+    }
+
+    /// TCP_ENO_SELF_AWARE.
+    pub(crate) fn aware(&self) -> Aware {
+        self.global().aware
+    }
+
+    /// TCP_ENO_ROLEOVERRIDE: what an active opener plays. A passive opener is always host B.
+    pub(crate) fn role(&self) -> Role {
+        self.global().role
+    }
+
+    /// TCP_ENO_MANDATORY: whether the connection is to be aborted if ENO does not succeed.
+    pub(crate) fn mandatory(&self) -> bool {
+        self.mandatory.load(Relaxed)
+    }
+
+    pub(super) fn set_mandatory(&self, mandatory: bool) {
+        self.mandatory.store(mandatory, Relaxed);
+    }
+
+    /// TCP_CRYPT_ACONF: what is offered in role A. `None` for the namespace's list.
+    pub(crate) fn aconf(&self) -> Option<AeadList> {
+        aeads(&self.aconf)
+    }
+
+    pub(super) fn set_aconf(&self, list: Option<AeadList>) {
+        set_aeads(&self.aconf, list);
+    }
+
+    /// TCP_CRYPT_BCONF: what is accepted in role B. `None` for the namespace's list.
+    pub(crate) fn bconf(&self) -> Option<AeadList> {
+        aeads(&self.bconf)
+    }
+
+    pub(super) fn set_bconf(&self, list: Option<AeadList>) {
+        set_aeads(&self.bconf, list);
+    }
+}
+
+fn aeads(word: &Atomic<u64>) -> Option<AeadList> {
+    match word.load(Relaxed) {
+        0 => None,
+        bits => Some(Packed::from_bits(bits).unpack()),
+    }
+}
+
+fn set_aeads(word: &Atomic<u64>, list: Option<AeadList>) {
+    let bits = list.map_or(0, |list| Packed::new(&list).to_bits());
+    word.store(bits, Relaxed);
+}
