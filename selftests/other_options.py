@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Neighbours of ENO in TCP: Fast Open, MPTCP, MD5 signatures, deferred accept, saved SYNs. None is broken; option space
-that is taken, or a Fast Open cookie (RFC 8547 4.7), leaves ENO out.
-"""
+"""Neighbours of ENO in TCP: MPTCP, MD5 signatures, deferred accept, saved SYNs. None is broken."""
 
 import errno
 import socket
@@ -17,118 +15,6 @@ from peer.peer import Peer
 from peer.tcp import ACK, OPT_TFO, PSH, mss_option, pad
 
 TCP_SAVE_SYN, TCP_SAVED_SYN, TCP_MD5SIG, TCP_REPAIR = 27, 28, 14, 19
-
-
-def fast_open():
-    """On for both roles, with the peer's namespace."""
-    ns = host().ns
-    defer(ns.sysctl, "ipv4.tcp_fastopen", ns.sysctl("ipv4.tcp_fastopen"))
-    ns.sysctl("ipv4.tcp_fastopen", 3)
-
-
-def fast_open_send(peer, data):
-    sock = host().ns.socket(peer.family)
-    defer(sock.close)
-    sock.setblocking(False)
-    try:
-        sock.sendto(data, socket.MSG_FASTOPEN, peer.address())
-    except BlockingIOError:
-        pass
-    return sock
-
-
-@test(family=FAMILIES)
-def no_data_rides_in_a_syn_with_the_option(family):
-    """Also when the program asks for Fast Open without a cookie."""
-    ns = host().ns
-    defer(ns.sysctl, "ipv4.tcp_fastopen", ns.sysctl("ipv4.tcp_fastopen"))
-    ns.sysctl("ipv4.tcp_fastopen", 3 | 0x4)
-    peer = Peer.passive(host().stack, family, host().port())
-    defer(peer.close)
-    fast_open_send(peer, b"early")
-    syn = peer.wait_syn()
-    check(not (syn.payload and syn.option(eno.KIND)), "a SYN with the option has no data")
-
-
-@test
-def fast_open_with_a_cookie_is_plain_and_works():
-    """The first connection fetches the cookie; the second has it, and data, in its SYN."""
-    fast_open()
-    port = host().port()
-    first = Peer.passive(host().stack, 4, port)
-    sock = fast_open_send(first, b"first")
-    first.wait_syn()
-    cookie = bytes([OPT_TFO, 10]) + b"cookie!!"
-    first.send_synack(option=None, options=pad(mss_option() + cookie))
-    connected(sock)
-    sock.sendall(b"first")
-    equal(first.tcp.read(5), b"first")
-    sock.close()
-    first.close()
-
-    second = Peer.passive(host().stack, 4, port)
-    defer(second.close)
-    sock = fast_open_send(second, b"second")
-    syn = second.wait_syn()
-    if not syn.payload:
-        skip("the kernel did not use the cookie")
-    equal(syn.option(eno.KIND), [], "ENO beside a cookie")
-    second.tcp.rcv_nxt += len(syn.payload)
-    second.send_synack(option=None)
-    connected(sock)
-    second.tcp.send_data(b"answer")
-    equal(recv_exactly(sock, 6), b"answer")
-    check(not ulp.is_encrypted(sock), "plain")
-
-
-@test(family=FAMILIES)
-def synack_with_a_cookie_leaves_the_option_out(family):
-    fast_open()
-    listener = host().listener(family, lambda s: s.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 5))
-    peer = host().peer_connect(listener, family)
-    peer.send_nonsyn = False
-    peer.send_syn(options=pad(mss_option() + bytes([OPT_TFO, 2]) + eno.syn_option(0x23)))
-    answer = peer.wait_synack()
-    if not answer.option(OPT_TFO):
-        skip("no cookie in the SYN-ACK")
-    equal(answer.option(eno.KIND), [], "ENO beside a cookie")
-    peer.send_ack(b"")
-    sock = accepted(listener)
-    sock.sendall(b"plain")
-    equal(peer.tcp.read(5), b"plain")
-
-
-@test(family=FAMILIES)
-def data_in_a_syn_with_the_option_is_discarded(family):
-    fast_open()
-    for setup in (None, lambda s: s.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 5)):
-        peer = host().peer_connect(host().listener(family, setup), family)
-        peer.send_syn(payload=b"early")
-        equal(peer.wait_synack().ack, (peer.tcp.iss + 1) & 0xFFFFFFFF, "acknowledged")
-
-
-@test
-def data_beside_a_valid_cookie_and_the_option():
-    """A SYN that must not be: the data may not be taken for the stream of an encrypted connection."""
-    fast_open()
-    listener = host().listener(4, lambda s: s.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 5))
-    peer = host().peer_connect(listener, 4)
-    peer.send_syn(option=None, options=pad(mss_option() + bytes([OPT_TFO, 2])))
-    cookies = peer.wait_synack().option(OPT_TFO)
-    if not cookies:
-        skip("no cookie in the SYN-ACK")
-    peer.close()
-    peer = host().peer_connect(listener, 4)
-    peer.send_nonsyn = False
-    option = eno.syn_option(0x23)
-    peer.send_syn(option, options=pad(mss_option() + cookies[0] + option), payload=b"early")
-    answer = peer.wait_synack()
-    equal(answer.option(eno.KIND), [], "ENO in the answer")
-    peer.tcp.snd_nxt = answer.ack
-    peer.tcp.transmit(peer.tcp.segment(ACK | PSH, b"later"))
-    sock = accepted(listener)
-    check(recv_exactly(sock, 5) in (b"later", b"early"), "data")
-    check(not ulp.is_encrypted(sock), "plain")
 
 
 @test(family=FAMILIES)

@@ -370,6 +370,15 @@ void tcpcrypt_set_current_syn(const struct sk_buff *syn)
 	__this_cpu_write(tcpcrypt_current_syn, syn);
 }
 
+/*
+ * TCP goes by the sequence numbers: a SYN that ends behind its own has no data
+ * for Fast Open, and only the SYN is acknowledged.
+ */
+void tcpcrypt_discard_syn_data(struct sk_buff *syn)
+{
+	TCP_SKB_CB(syn)->end_seq = TCP_SKB_CB(syn)->seq + 1;
+}
+
 /* NULL unless it is the one that @req was made for. */
 const struct sk_buff *tcpcrypt_current_syn_of(const struct request_sock *req)
 {

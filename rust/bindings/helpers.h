@@ -75,6 +75,7 @@ int tcpcrypt_copy_from_sockptr(void *to, sockptr_t from, size_t len);
 /* listeners */
 struct sock *tcpcrypt_find_listener(struct net *net, u32 *bucket, u32 *skip,
 				    bool (*want)(struct sock *sk));
+void tcpcrypt_discard_syn_data(struct sk_buff *syn);
 void tcpcrypt_set_current_syn(const struct sk_buff *syn);
 const struct sk_buff *tcpcrypt_current_syn_of(const struct request_sock *req);
 int tcpcrypt_save_syn(struct request_sock *req, const struct sk_buff *syn);

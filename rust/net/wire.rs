@@ -176,6 +176,9 @@ unsafe extern "C" fn sk_rx_dst_set<T: Endpoint>(
 /// A SYN came to a listener. TCP sends the SYN-ACK within this call: [`local_out`] finds the offer by way of a per-CPU
 /// variable, so that nothing is kept of SYNs that offer nothing.
 ///
+/// Data beside the option are discarded: no TEP here defines a use for them, so that each case of RFC 8547 section 4.7
+/// demands it, whatever Fast Open would do with them.
+///
 /// # Safety
 ///
 /// As `conn_request`: softirq, the listener not locked.
@@ -195,6 +198,7 @@ unsafe extern "C" fn conn_request(
     }
     // SAFETY: Softirqs are off, so that this CPU does nothing else with the variable; the SYN lives as long as the call.
     unsafe {
+        bindings::tcpcrypt_discard_syn_data(skb);
         bindings::tcpcrypt_set_current_syn(skb);
         let result = base(listener, skb);
         bindings::tcpcrypt_set_current_syn(ptr::null());
