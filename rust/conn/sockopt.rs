@@ -13,6 +13,7 @@ use kernel::{
 use super::{
     wishes::{
         Global,
+        Teps,
         Wishes, //
     },
     Conn,
@@ -34,12 +35,15 @@ use crate::{
     proto::{
         eno::{
             Aware,
-            Negotiated, //
+            Negotiated,
+            RawContents,
+            TepList, //
         },
         handshake::AeadList,
         ids::{
             Aead,
             Role,
+            Tep,
             GLOBAL_A,
             GLOBAL_B,
             SESSION_ID_LEN,
@@ -54,6 +58,7 @@ pub(crate) fn set(conn: &Conn, sk: Sk<'_>, option: u32, value: &OptionReader) ->
         bindings::TCP_ENO_ENABLED => {
             int(value, -1..=1).and_then(|enabled| wish(conn, sk, |w| w.set_enabled(enabled)))
         }
+        bindings::TCP_ENO_TEPS => teps(value).and_then(|teps| wish(conn, sk, |w| w.set_teps(teps))),
         bindings::TCP_ENO_SELF_AWARE => int(value, 0..=2).and_then(|mode| {
             let aware = match mode {
                 0 => Aware::Clear,
@@ -73,6 +78,7 @@ pub(crate) fn set(conn: &Conn, sk: Sk<'_>, option: u32, value: &OptionReader) ->
                 wish_global(conn, sk, |global| global.with_byte(byte))
             })
         }
+        bindings::TCP_ENO_RAW => raw(value).and_then(|raw| wish(conn, sk, |w| w.set_raw(raw))),
         bindings::TCP_ENO_MANDATORY => int(value, 0..=1)
             .and_then(|mandatory| wish(conn, sk, |w| w.set_mandatory(mandatory == 1))),
         bindings::TCP_CRYPT_ACONF => {
@@ -91,6 +97,31 @@ pub(crate) fn set(conn: &Conn, sk: Sk<'_>, option: u32, value: &OptionReader) ->
 fn int(value: &OptionReader, range: RangeInclusive<c_int>) -> Result<c_int> {
     let int = value.int()?;
     range.contains(&int).then_some(int).ok_or(EINVAL)
+}
+
+/// TEP identifiers. EINVAL if one is unknown, or twice there; EFAULT.
+fn teps(value: &OptionReader) -> Result<Teps> {
+    let mut buffer = [0; TepList::MAX];
+    let ids = value.bytes(&mut buffer)?;
+    if ids.is_empty() {
+        return Ok(Teps::Off);
+    }
+    let mut teps = Tep::ALL;
+    for (place, id) in teps.iter_mut().zip(ids) {
+        *place = Tep::from_id(*id).ok_or(EINVAL)?;
+    }
+    let list = teps.get(..ids.len()).and_then(TepList::from_slice);
+    list.map(Teps::List).ok_or(EINVAL)
+}
+
+/// The contents of an option, `None` if there are none. EINVAL if they can't be those of an option; EFAULT.
+fn raw(value: &OptionReader) -> Result<Option<RawContents>> {
+    let mut buffer = [0; RawContents::MAX_LEN];
+    let contents = value.bytes(&mut buffer)?;
+    if contents.is_empty() {
+        return Ok(None);
+    }
+    RawContents::new(contents).map(Some).map_err(|_| EINVAL)
 }
 
 /// An array of AEAD identifiers, `None` if it is empty. EINVAL, also if one is unknown or twice there; EFAULT.
@@ -139,13 +170,26 @@ pub(crate) fn get(conn: &Conn, sk: Sk<'_>, option: u32, value: &OptionWriter) ->
     let wishes = &conn.wishes;
     Answer::Done(match option {
         bindings::TCP_ENO_ENABLED => value.int(wishes.enabled()),
-        bindings::TCP_ENO_SELF_AWARE => value.int(match wishes.aware() {
-            Aware::Clear => 0,
-            Aware::Set => 1,
-            Aware::Mandatory => 2,
-        }),
+        bindings::TCP_ENO_TEPS => put_teps(value, wishes),
+        bindings::TCP_ENO_SELF_AWARE => {
+            let sent = own_global(conn, sk);
+            sent.and_then(|sent| value.int(aware(wishes, sent)))
+        }
         bindings::TCP_ENO_ROLEOVERRIDE => value.int(role(wishes.role()).into()),
-        bindings::TCP_ENO_SELF_GOPT => value.int(wishes.global().byte().into()),
+        bindings::TCP_ENO_SELF_GOPT => {
+            let sent = own_global(conn, sk);
+            sent.and_then(|sent| {
+                let planned = || match wishes.raw() {
+                    Some(raw) => raw.global(),
+                    None => wishes.global().byte(),
+                };
+                value.int(sent.unwrap_or_else(planned).into())
+            })
+        }
+        bindings::TCP_ENO_RAW => {
+            let raw = wishes.raw();
+            value.bytes(raw.as_ref().map_or(&[], RawContents::as_bytes))
+        }
         bindings::TCP_ENO_MANDATORY => value.int(wishes.mandatory().into()),
         bindings::TCP_CRYPT_ACONF => {
             let list = wishes.aconf().unwrap_or_else(|| sk.net_state().aconf());
@@ -184,6 +228,43 @@ pub(crate) fn get(conn: &Conn, sk: Sk<'_>, option: u32, value: &OptionWriter) ->
         bindings::TCP_ZEROCOPY_RECEIVE if is_encrypted(conn) => Err(errno::opnotsupp()),
         _ => return Answer::Plain,
     })
+}
+
+/// The global suboption that was sent, if the negotiation succeeded.
+fn own_global(conn: &Conn, sk: Sk<'_>) -> Result<Option<u8>> {
+    let sk = sk.lock();
+    let inner = conn.inner.borrow(&sk)?;
+    Ok(inner.negotiated.as_ref().map(|n| n.own_global()))
+}
+
+/// As TCP_ENO_SELF_AWARE says it: the wish, unless what was sent differs. The contents for raw mode may, and so may the
+/// answer of a listener whose wishes changed since.
+fn aware(wishes: &Wishes, sent: Option<u8>) -> c_int {
+    let wish = match wishes.aware() {
+        Aware::Clear => 0,
+        Aware::Set => 1,
+        Aware::Mandatory => 2,
+    };
+    match sent.map(|byte| byte & GLOBAL_A != 0) {
+        Some(bit) if bit != (wish > 0) => bit.into(),
+        _ => wish,
+    }
+}
+
+/// Writes TEP identifiers.
+fn put_teps(value: &OptionWriter, wishes: &Wishes) -> Result {
+    let list = match wishes.listed_teps() {
+        Teps::Off => return value.bytes(&[]),
+        Teps::Default => TepList::default(),
+        Teps::List(list) => list,
+    };
+    let mut buffer = [0; TepList::MAX];
+    let mut len = 0;
+    for (place, tep) in buffer.iter_mut().zip(list.iter()) {
+        *place = tep.id();
+        len += 1;
+    }
+    value.bytes(buffer.get(..len).unwrap_or_default())
 }
 
 /// Writes an array of AEAD identifiers.

@@ -2,25 +2,38 @@
 
 //! What an application asked for on a socket (`sockopt.rs`), and what the children of a listener take over from it.
 //!
-//! A listener's wishes are read for each SYN, in softirq and without the socket lock. So each is an atomic that is read
-//! and replaced whole; what two of them say together was so at some moment around.
+//! A listener's wishes are read for each SYN, in softirq and without the socket lock. So each is read and replaced whole;
+//! what two of them say together was so at some moment around.
 
 use kernel::{
     prelude::*,
     sync::atomic::{
+        Acquire,
         Atomic,
-        Relaxed, //
+        Relaxed,
+        Release, //
     },
 };
 
 use super::settings::Packed;
-use crate::proto::{
-    eno::Aware,
-    handshake::AeadList,
-    ids::{
-        Role,
-        GLOBAL_A,
-        GLOBAL_B, //
+use crate::{
+    net::bh_lock::{
+        new_bh_spinlock,
+        BhSpinLock, //
+    },
+    proto::{
+        eno::{
+            Aware,
+            RawContents,
+            TepList, //
+        },
+        handshake::AeadList,
+        ids::{
+            Role,
+            Tep,
+            GLOBAL_A,
+            GLOBAL_B, //
+        },
     },
 };
 
@@ -31,9 +44,62 @@ pub(crate) struct Wishes {
     /// [`Global`], packed.
     global: Atomic<u32>,
     mandatory: Atomic<bool>,
+    /// [`Teps`], packed.
+    teps: Atomic<u64>,
     /// [`Packed`]; no bit at all stands for the namespace's list.
     aconf: Atomic<u64>,
     bconf: Atomic<u64>,
+    /// Whether there is something in `raw`, so that who finds nothing there need not lock.
+    has_raw: Atomic<bool>,
+    #[pin]
+    raw: BhSpinLock<Option<RawContents>>,
+}
+
+/// What TCP_ENO_TEPS says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Teps {
+    /// Nothing: the namespace's list.
+    Default,
+    /// An empty list, which turns ENO off.
+    Off,
+    /// These.
+    List(TepList),
+}
+
+impl Teps {
+    const OFF: u64 = u64::MAX;
+
+    /// A word of identifiers, the first in the lowest byte, a zero byte behind the last. No byte of [`Teps::OFF`] is an
+    /// identifier: that has seven bits.
+    fn pack(self) -> u64 {
+        const { assert!(TepList::MAX <= size_of::<u64>()) };
+        match self {
+            Self::Default => 0,
+            Self::Off => Self::OFF,
+            Self::List(list) => {
+                let mut bytes = [0; size_of::<u64>()];
+                for (byte, tep) in bytes.iter_mut().zip(list.iter()) {
+                    *byte = tep.id();
+                }
+                u64::from_le_bytes(bytes)
+            }
+        }
+    }
+
+    fn unpack(bits: u64) -> Self {
+        if bits == Self::OFF {
+            return Self::Off;
+        }
+        let mut teps = Tep::ALL;
+        let mut len = 0;
+        let ids = bits.to_le_bytes().into_iter();
+        for (place, tep) in teps.iter_mut().zip(ids.filter_map(Tep::from_id)) {
+            *place = tep;
+            len += 1;
+        }
+        let list = teps.get(..len).and_then(TepList::from_slice);
+        list.map_or(Self::Default, Self::List)
+    }
 }
 
 /// What the global suboption is made of (RFC 8547 section 4.2): changed together by TCP_ENO_SELF_GOPT.
@@ -121,22 +187,63 @@ impl Wishes {
             role: Role::A,
             aware: Aware::Clear,
         };
+        let raw = other.and_then(Self::raw);
         pin_init!(Self {
-            enabled: Atomic::new(other.map_or(enabled, Self::enabled)),
+            enabled: Atomic::new(other.map_or(enabled, |other| other.enabled.load(Relaxed))),
             global: Atomic::new(other.map_or(plain, Self::global).pack()),
             mandatory: Atomic::new(other.is_some_and(Self::mandatory)),
+            teps: Atomic::new(other.map_or(Teps::Default, Self::listed_teps).pack()),
             aconf: Atomic::new(other.map_or(0, |other| other.aconf.load(Relaxed))),
             bconf: Atomic::new(other.map_or(0, |other| other.bconf.load(Relaxed))),
+            has_raw: Atomic::new(raw.is_some()),
+            raw <- new_bh_spinlock!(raw, "tcpcrypt_raw"),
         })
     }
 
     /// TCP_ENO_ENABLED: 0 off, 1 on, -1 as the namespace's default says.
     pub(crate) fn enabled(&self) -> i32 {
-        self.enabled.load(Relaxed)
+        match self.listed_teps() {
+            Teps::Off => 0,
+            _ => self.enabled.load(Relaxed),
+        }
     }
 
+    /// Also forgets an empty list of TEPs, for else nothing would undo that. The socket locked.
     pub(super) fn set_enabled(&self, enabled: i32) {
         self.enabled.store(enabled, Relaxed);
+        if self.listed_teps() == Teps::Off {
+            self.set_teps(Teps::Default);
+        }
+    }
+
+    /// TCP_ENO_TEPS.
+    pub(crate) fn listed_teps(&self) -> Teps {
+        Teps::unpack(self.teps.load(Relaxed))
+    }
+
+    /// What is offered or accepted. `None` for the namespace's list; whether any is, says [`Wishes::enabled`].
+    pub(crate) fn teps(&self) -> Option<TepList> {
+        match self.listed_teps() {
+            Teps::List(list) => Some(list),
+            Teps::Default | Teps::Off => None,
+        }
+    }
+
+    pub(super) fn set_teps(&self, teps: Teps) {
+        self.teps.store(teps.pack(), Relaxed);
+    }
+
+    /// TCP_ENO_RAW: the contents of the option to send as they are. `None` if raw mode is off.
+    pub(crate) fn raw(&self) -> Option<RawContents> {
+        if !self.has_raw.load(Acquire) {
+            return None;
+        }
+        *self.raw.lock()
+    }
+
+    pub(super) fn set_raw(&self, raw: Option<RawContents>) {
+        *self.raw.lock() = raw;
+        self.has_raw.store(raw.is_some(), Release);
     }
 
     /// What the global suboption is to say.

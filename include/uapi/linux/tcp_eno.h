@@ -49,6 +49,18 @@
 #define TCP_ENO_NEGTEP		6902
 
 /*
+ * TCP_ENO_TEPS, bytes, a wish: TEP identifiers to offer or to accept, best
+ * first. (Where both hosts accept several, host B's preference decides.) EINVAL
+ * if one is below 0x20, unknown, or there twice.
+ *
+ * Where nothing was set it is the list of the network namespace that is read.
+ * An empty list turns ENO off, and is read as such; TCP_ENO_ENABLED is read as
+ * 0 then. Setting another list, or TCP_ENO_ENABLED, undoes that: the latter
+ * brings the list of the network namespace back.
+ */
+#define TCP_ENO_TEPS		6903
+
+/*
  * TCP_ENO_SELF_AWARE, int, a wish: the application-aware bit to send (RFC 8547
  * section 4.2). 0: clear. 1: set. 2: set, and ENO fails unless the peer set it
  * too.
@@ -81,6 +93,17 @@
  * none.
  */
 #define TCP_ENO_PEER_GOPT	6909
+
+/*
+ * TCP_ENO_RAW, bytes, a wish: the contents of the ENO option to send in the SYN
+ * or SYN-ACK, as they are, for a TEP that is implemented above TCP. The kernel
+ * negotiates and acknowledges, and encrypts nothing. At most 38 bytes, without
+ * the kind and the length of the option: suboptions as in RFC 8547 section 4.1,
+ * of which one may be global, without reserved bits; else EINVAL. It replaces
+ * TCP_ENO_TEPS, and its global suboption TCP_ENO_SELF_GOPT. Empty, which is the
+ * default, turns raw mode off.
+ */
+#define TCP_ENO_RAW		6910
 
 /*
  * TCP_ENO_TRANSCRIPT, bytes, a fact: the negotiation transcript (RFC 8547
