@@ -157,7 +157,7 @@ enum {
 	TCP_CRYPT_DIAG_AEAD,	/* u16, as TCP_CRYPT_CONF */
 	TCP_CRYPT_DIAG_SESSID,	/* 33 bytes, as TCP_ENO_SESSID */
 	TCP_CRYPT_DIAG_STATE,	/* u8, TCP_CRYPT_STATE_* */
-	__TCP_CRYPT_DIAG_MAX,
+	__TCP_CRYPT_DIAG_MAX
 };
 
 #define TCP_CRYPT_DIAG_MAX	(__TCP_CRYPT_DIAG_MAX - 1)
@@ -168,7 +168,7 @@ enum {
 	TCP_CRYPT_STATE_EXCHANGE,	/* ENO succeeded, keys not there yet */
 	TCP_CRYPT_STATE_ENCRYPTED,
 	TCP_CRYPT_STATE_FAILED,		/* aborted; the error is sticky */
-	TCP_CRYPT_STATE_CLOSED,		/* by the application; TCP sends the rest */
+	TCP_CRYPT_STATE_CLOSED		/* by the application; TCP sends the rest */
 };
 
 #endif /* _UAPI_LINUX_TCP_ENO_H */
