@@ -13,6 +13,8 @@
 #include <net/ip.h>
 #include <net/ipv6.h>
 #include <net/netlink.h>
+#include <net/rstreason.h>
+#include <net/transp_v6.h>
 
 #include "helpers.h"
 
@@ -390,19 +392,25 @@ const struct sk_buff *tcpcrypt_current_syn_of(const struct request_sock *req)
 	return syn;
 }
 
-/* As tcp_reqsk_record_syn() does for TCP_SAVE_SYN. Freed with the request. */
-int tcpcrypt_save_syn(struct request_sock *req, const struct sk_buff *syn)
+/*
+ * As tcp_reqsk_record_syn() does for TCP_SAVE_SYN, with @len bytes of @extra
+ * behind it that tcp_hdrlen counts: by them a SYN that was saved here is told
+ * from one that TCP saved. Freed with the request.
+ */
+int tcpcrypt_save_syn(struct request_sock *req, const struct sk_buff *syn, const u8 *extra,
+		      size_t len)
 {
-	u32 len = skb_network_header_len(syn) + tcp_hdrlen(syn);
+	size_t headers = skb_network_header_len(syn) + tcp_hdrlen(syn);
 	struct saved_syn *saved;
 
-	saved = kmalloc(struct_size(saved, data, len), GFP_ATOMIC | __GFP_NOWARN);
+	saved = kmalloc(struct_size(saved, data, headers + len), GFP_ATOMIC | __GFP_NOWARN);
 	if (!saved)
 		return -ENOMEM;
 	saved->mac_hdrlen = 0;
 	saved->network_hdrlen = skb_network_header_len(syn);
-	saved->tcp_hdrlen = tcp_hdrlen(syn);
-	memcpy(saved->data, skb_network_header(syn), len);
+	saved->tcp_hdrlen = tcp_hdrlen(syn) + len;
+	memcpy(saved->data, skb_network_header(syn), headers);
+	memcpy(saved->data + headers, extra, len);
 	req->saved_syn = saved;
 	return 0;
 }
@@ -484,6 +492,23 @@ void tcpcrypt_push_tcp_option(struct sk_buff *skb, const u8 *option, unsigned in
 			be16_add_cpu(&ip_hdr(skb)->tot_len, len);
 		ip_send_check(ip_hdr(skb));
 	}
+}
+
+/* Refuses the segment @skb that came to @listener, as TCP refuses one for which nobody listens. */
+void tcpcrypt_send_reset(const struct sock *listener, struct sk_buff *skb)
+{
+	const struct proto *prot = skb->protocol == htons(ETH_P_IPV6) ? &tcpv6_prot : &tcp_prot;
+
+	prot->rsk_prot->send_reset(listener, skb, SK_RST_REASON_NOT_SPECIFIED);
+}
+
+/* Has TCP leave @bytes more, or less, of each segment to headers. The socket locked. */
+void tcpcrypt_reserve_header(struct sock *sk, int bytes)
+{
+	struct inet_connection_sock *icsk = inet_csk(sk);
+
+	icsk->icsk_ext_hdr_len += bytes;
+	icsk->icsk_sync_mss(sk, icsk->icsk_pmtu_cookie);
 }
 
 void tcpcrypt_kfree_skb(struct sk_buff *skb)

@@ -78,7 +78,8 @@ struct sock *tcpcrypt_find_listener(struct net *net, u32 *bucket, u32 *skip,
 void tcpcrypt_discard_syn_data(struct sk_buff *syn);
 void tcpcrypt_set_current_syn(const struct sk_buff *syn);
 const struct sk_buff *tcpcrypt_current_syn_of(const struct request_sock *req);
-int tcpcrypt_save_syn(struct request_sock *req, const struct sk_buff *syn);
+int tcpcrypt_save_syn(struct request_sock *req, const struct sk_buff *syn, const u8 *extra,
+		      size_t len);
 void tcpcrypt_free_saved_syn(struct sock *sk);
 
 /* buffers */
@@ -88,6 +89,8 @@ struct tcphdr *tcpcrypt_tcp_hdr(const struct sk_buff *skb);
 int tcpcrypt_skb_cow_head(struct sk_buff *skb, unsigned int headroom);
 void tcpcrypt_push_tcp_option(struct sk_buff *skb, const u8 *option, unsigned int len,
 			      bool ip_header);
+void tcpcrypt_send_reset(const struct sock *listener, struct sk_buff *skb);
+void tcpcrypt_reserve_header(struct sock *sk, int bytes);
 void tcpcrypt_kfree_skb(struct sk_buff *skb);
 bool tcpcrypt_skb_is_tcp(const struct sk_buff *skb, u8 pf);
 unsigned int tcpcrypt_tcp_payload(const struct sk_buff *skb);

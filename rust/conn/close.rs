@@ -69,7 +69,9 @@ pub(crate) enum Closing {
 /// shutdown(SHUT_WR): whether TCP sends its FIN now. Otherwise it goes out behind FINp.
 pub(crate) fn shutdown_send(conn: &Conn, sk: &mut LockedSock<'_>) -> bool {
     match conn.phase() {
-        Phase::Idle | Phase::Negotiating | Phase::Failed | Phase::Closed => return true,
+        Phase::Idle | Phase::Negotiating | Phase::Failed | Phase::Closed | Phase::Raw => {
+            return true
+        }
         Phase::Exchange | Phase::Encrypted => {}
     }
     send_end(conn, sk);
@@ -104,7 +106,9 @@ pub(crate) fn close(this: ArcBorrow<'_, Conn>, sk: Sk<'_>, timeout: kernel::ffi:
     let conn = &*this;
     let mut sk = sk.lock();
     match conn.phase() {
-        Phase::Idle | Phase::Negotiating | Phase::Failed | Phase::Closed => return Close::Now,
+        Phase::Idle | Phase::Negotiating | Phase::Failed | Phase::Closed | Phase::Raw => {
+            return Close::Now
+        }
         Phase::Exchange | Phase::Encrypted => {}
     }
     if sk.is_closed() {

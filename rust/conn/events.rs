@@ -21,6 +21,7 @@ use super::{
     exchange,
     frames,
     negotiate,
+    raw,
     rx::{
         self,
         Settle, //
@@ -43,11 +44,13 @@ use crate::{
         endpoint::{
             Admission,
             Answer,
+            Answered,
             Close,
             Endpoint,
             Neighbours,
-            OptionWord,
             Outgoing,
+            Part,
+            Reply,
             Xmit, //
         },
         errno,
@@ -77,7 +80,7 @@ impl Endpoint for Conn {
     }
 
     fn is_settled(&self) -> bool {
-        !matches!(self.phase(), Phase::Idle | Phase::Negotiating)
+        !matches!(self.phase(), Phase::Idle | Phase::Negotiating | Phase::Raw)
     }
 
     fn queue() -> Option<&'static Queue> {
@@ -107,12 +110,16 @@ impl Endpoint for Conn {
         negotiate::listens_by_default(sk.sk())
     }
 
-    fn opening(&self, sk: &BhSock<'_>, listen: bool) -> bool {
-        if listen {
-            negotiate::listens(self, sk.sk())
-        } else {
-            negotiate::opening(self, sk)
-        }
+    fn carries_data(&self) -> bool {
+        self.phase() != Phase::Raw
+    }
+
+    fn opening(this: ArcBorrow<'_, Self>, sk: &BhSock<'_>) -> Part {
+        negotiate::opening(this, sk)
+    }
+
+    fn begins_to_listen(&self, sk: &BhSock<'_>) -> bool {
+        negotiate::listens(self, sk.sk())
     }
 
     fn unopened(&self, sk: &BhSock<'_>, crossed: bool) {
@@ -123,11 +130,15 @@ impl Endpoint for Conn {
         negotiate::outgoing(self, sk, segment)
     }
 
-    fn syn_ack(this: ArcBorrow<'_, Self>, sk: &BhSock<'_>, tcp_options: &[u8]) -> Option<bool> {
+    fn syn_ack(this: ArcBorrow<'_, Self>, sk: &BhSock<'_>, tcp_options: &[u8]) -> Option<Part> {
         if this.phase() != Phase::Negotiating {
             return None;
         }
         Some(negotiate::syn_ack(this, sk, tcp_options))
+    }
+
+    fn refuses(&self, listener: Sk<'_>, syn_options: &[u8]) -> bool {
+        negotiate::refuses(self, listener, syn_options)
     }
 
     fn answer(
@@ -135,17 +146,17 @@ impl Endpoint for Conn {
         endpoint: Option<&Self>,
         syn_options: &[u8],
         neighbours: &Neighbours<'_>,
-    ) -> Option<OptionWord> {
+    ) -> Option<Reply> {
         negotiate::answer(listener, endpoint, syn_options, neighbours)
     }
 
     fn admit(
         listener: Sk<'_>,
         endpoint: Option<&Self>,
-        syn_options: Option<&[u8]>,
+        answered: Option<Answered<'_>>,
         ack_options: &[u8],
     ) -> Admission<Self> {
-        negotiate::admit(listener, endpoint, syn_options, ack_options)
+        negotiate::admit(listener, endpoint, answered, ack_options)
     }
 
     fn admitted(&self, child: &BhSock<'_>) {
@@ -161,7 +172,7 @@ impl Endpoint for Conn {
     fn data_ready(this: ArcBorrow<'_, Self>, sk: &BhSock<'_>) -> bool {
         let finished = sk.is_finished() || sk.is_closed();
         match this.phase() {
-            Phase::Idle | Phase::Negotiating | Phase::Failed | Phase::Closed => true,
+            Phase::Idle | Phase::Negotiating | Phase::Failed | Phase::Closed | Phase::Raw => true,
             _ if this.is(Pending::Closed) => {
                 Attachment::kick(this, sk);
                 false
@@ -227,6 +238,13 @@ impl Endpoint for Conn {
                     attach::wake_readers(&*this, &locked.as_bh());
                 }
             }
+            Phase::Failed => {
+                // Found to be not what the application demands, where nothing could be aborted.
+                if let (Err(error), false) = (this.failure(), locked.is_closed()) {
+                    locked.abort(error);
+                    locked.set_error(error);
+                }
+            }
             _ => {}
         }
     }
@@ -263,6 +281,10 @@ impl Endpoint for Conn {
     fn disconnect(this: ArcBorrow<'_, Self>, sk: &mut LockedSock<'_>) -> Result {
         match this.phase() {
             Phase::Idle | Phase::Negotiating => Ok(()),
+            Phase::Raw => {
+                raw::leave(&this, &sk.as_bh());
+                Ok(())
+            }
             // The listener is closed, and with it children that nobody accepted.
             _ if !sk.has_socket() => Ok(()),
             // As kernel TLS: what the socket is can't be undone while others use it.
@@ -272,7 +294,7 @@ impl Endpoint for Conn {
 
     fn readable_bytes(this: ArcBorrow<'_, Self>, sk: &mut LockedSock<'_>) -> Answer<Result<usize>> {
         match this.phase() {
-            Phase::Idle | Phase::Negotiating => Answer::Plain,
+            Phase::Idle | Phase::Negotiating | Phase::Raw => Answer::Plain,
             Phase::Exchange | Phase::Failed | Phase::Closed => Answer::Done(Ok(0)),
             Phase::Encrypted => Answer::Done(rx::available(&this, sk)),
         }
@@ -380,7 +402,7 @@ const WRITE: u32 = bindings::POLLOUT | bindings::POLLWRNORM;
 /// poll().
 fn poll(conn: &Conn, sk: Sk<'_>, mask: u32, requested: u32) -> u32 {
     match conn.phase() {
-        Phase::Idle | Phase::Negotiating | Phase::Closed => return mask,
+        Phase::Idle | Phase::Negotiating | Phase::Closed | Phase::Raw => return mask,
         Phase::Failed => return mask | READ | WRITE | bindings::POLLERR | bindings::POLLHUP,
         Phase::Exchange | Phase::Encrypted => {}
     }

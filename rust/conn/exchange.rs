@@ -184,7 +184,7 @@ fn step(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner) -> Result<(), Stop>
                 Err(Stop::Wait)
             }
         },
-        Step::None | Step::Offered(_) => Err(Stop::Fail(errno::proto())),
+        Step::None => Err(Stop::Fail(errno::proto())),
     }
 }
 

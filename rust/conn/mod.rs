@@ -6,16 +6,17 @@
 //!
 //! ```text
 //!   Idle ──SYN──▶ Negotiating ──ENO succeeds──▶ Exchange ──keys──▶ Encrypted
-//!                      │                           │                  │
-//!                      ▼                           ▼                  ▼
-//!            plain TCP (detached)                Failed ◀─────────────┤
-//!                                                                     ▼
-//!                                                                  Closed
+//!                    │ │ │                         │                  │
+//!                    │ │ └──TCP_ENO_MANDATORY──▶ Failed ◀─────────────┤
+//!                    │ ▼                                              ▼
+//!                    │ plain TCP (detached)                        Closed
+//!                    └──TCP_ENO_RAW──▶ Raw
 //! ```
 //!
-//! A passive opener begins at Exchange: there is no connection before the third segment of the handshake.
+//! A passive opener begins at Exchange or Raw: there is no connection before the third segment of the handshake.
 //!
 //! - `negotiate.rs`: TCP-ENO, from the SYN to the decision.
+//! - `raw.rs`: connections whose TEP is the application's.
 //! - `exchange.rs`: Init1, Init2 and the keys, in a workqueue.
 //! - `seal.rs`, `tx.rs`: sendmsg(); `frames.rs`, `rx.rs`: recvmsg().
 //! - `close.rs`: shutdown(), close(), and what lives on after it.
@@ -29,6 +30,7 @@ pub(crate) mod events;
 pub(crate) mod exchange;
 pub(crate) mod frames;
 pub(crate) mod negotiate;
+pub(crate) mod raw;
 pub(crate) mod rx;
 pub(crate) mod seal;
 pub(crate) mod settings;
@@ -91,6 +93,8 @@ pub(crate) enum Phase {
     Failed = 4,
     /// Closed in order; TCP still sends what was sealed.
     Closed = 5,
+    /// ENO succeeded in raw mode: the data are the application's.
+    Raw = 6,
 }
 
 /// A connection.
@@ -104,7 +108,9 @@ pub(crate) struct Conn {
     /// What the application asked for.
     #[pin]
     wishes: Wishes,
-    /// Whether a SYN with our option left.
+    /// Active opener: the offer, and whether a SYN with it left. Borrowed for no longer than it takes to look at it, also
+    /// within functions that borrow `inner`.
+    offer: SockCell<Option<Offered>>,
     offered: Atomic<bool>,
     /// The sequence number behind the last byte that may leave: the end of what is sealed, or of an Init message.
     sealed_end: Atomic<u32>,
@@ -161,8 +167,6 @@ pub(crate) struct Inner {
 pub(crate) enum Step {
     /// Before it, and after it.
     None,
-    /// Active opener: the offer in the SYN.
-    Offered(Offered),
     /// Host A: Init1 is to be sent.
     SendInit1,
     /// Host A: Init1 was sent.
@@ -193,6 +197,7 @@ impl Conn {
                 phase: Atomic::new(phase as u32),
                 error: Atomic::new(0),
                 wishes <- wishes,
+                offer: SockCell::new(None),
                 offered: Atomic::new(false),
                 sealed_end: Atomic::new(0),
                 need: Atomic::new(0),
@@ -225,6 +230,7 @@ impl Conn {
             2 => Phase::Exchange,
             3 => Phase::Encrypted,
             5 => Phase::Closed,
+            6 => Phase::Raw,
             _ => Phase::Failed,
         }
     }

@@ -8,12 +8,14 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::Relaxed,
-        Arc, //
+        Arc,
+        ArcBorrow, //
     },
 };
 
 use super::{
     count,
+    raw,
     stats::Counter,
     wishes::Wishes,
     Conn,
@@ -26,12 +28,17 @@ use crate::{
         attach::Attachment,
         endpoint::{
             Admission,
+            Answered,
             Neighbours,
-            OptionWord,
+            OptionWords,
             Outgoing,
+            Part,
+            Reply,
             Xmit, //
         },
+        errno,
         locked::LockedSock,
+        pernet::NetState,
         sock::{
             BhSock,
             Sk, //
@@ -56,9 +63,6 @@ fn atomic() -> kernel::alloc::Flags {
     GFP_ATOMIC | kernel::alloc::flags::__GFP_NOWARN
 }
 
-/// TCP's option of one byte that means nothing.
-const NOP: u8 = 1;
-
 /// Why a connection is plain TCP, as a counter.
 fn counter(reason: Reason) -> Counter {
     match reason {
@@ -71,29 +75,27 @@ fn counter(reason: Reason) -> Counter {
     }
 }
 
-/// An option with NOPs in front, up to a word. `None` if it is longer: then it is not this layer's to send.
-fn word(option: &[u8]) -> Option<OptionWord> {
-    let mut word = [NOP; 4];
-    let at = word.len().checked_sub(option.len())?;
-    word.get_mut(at..)?.copy_from_slice(option);
-    Some(word)
+/// What the application wishes, or else the namespace says, for an active opener or for a listener.
+fn policy(wishes: Option<&Wishes>, _state: &NetState) -> Policy {
+    let teps = wishes.and_then(Wishes::teps).unwrap_or_default();
+    let Some(wishes) = wishes else {
+        return Policy::new(Role::A).teps(teps);
+    };
+    let policy = Policy::new(wishes.role()).aware(wishes.aware()).teps(teps);
+    match wishes.raw() {
+        Some(raw) => policy.raw(raw),
+        None => policy,
+    }
 }
 
-/// What an active opener offers.
-fn offer() -> Offered {
-    Offered::new(&Policy::new(Role::A))
-}
-
-/// What a passive opener answers to a SYN with these options.
-///
-/// It does not depend on settings that may change, so that it is the same when the SYN-ACK is sent, sent again, and when
-/// the third segment comes: nothing has to be kept for a half-open connection.
-fn answer_to(syn_options: &[u8]) -> Result<Answer, Reason> {
+/// What a passive opener answers to a SYN with these options. By the settings of this moment: what was answered is kept
+/// with the SYN.
+fn answer_to(policy: &Policy, syn_options: &[u8]) -> Result<Answer, Reason> {
     // A SYN whose data mean something else is not for us (RFC 8547 section 4.7).
     if eno::has_data_bearing_fast_open(syn_options) {
         return Err(Reason::NoOption);
     }
-    Answer::to(&Policy::new(Role::B), syn_options)
+    Answer::to(policy, syn_options)
 }
 
 /// Whether an active opener may take part at all: RFC 8547 section 10 wants randomness, section 4.7 no data on the SYN,
@@ -115,14 +117,15 @@ pub(crate) fn connecting(sk: &BhSock<'_>) -> Option<Arc<Conn>> {
     if !sk.holds_net() || !sk.net_state().enable_connect() || excluded(sk) || !may_offer(sk) {
         return None;
     }
-    match Conn::new(
+    let conn = Conn::new(
         false,
         Wishes::new(-1),
         Phase::Negotiating,
         None,
-        Step::Offered(offer()),
+        Step::None,
         atomic(),
-    ) {
+    );
+    match conn.and_then(|conn| begin(&conn, sk).map(|()| conn)) {
         Ok(conn) => Some(conn),
         Err(_) => {
             count(sk, Counter::FallbackNoMemory);
@@ -132,17 +135,34 @@ pub(crate) fn connecting(sk: &BhSock<'_>) -> Option<Arc<Conn>> {
 }
 
 /// A socket that the application attached sends its SYN.
-pub(crate) fn opening(conn: &Conn, sk: &BhSock<'_>) -> bool {
+pub(crate) fn opening(conn: ArcBorrow<'_, Conn>, sk: &BhSock<'_>) -> Part {
     let enabled = match conn.wishes.enabled() {
         0 => false,
         1 => true,
         _ => sk.net_state().enable_connect() && !excluded(sk),
     };
-    enabled && may_offer(sk) && begin(conn, sk).is_ok()
+    if enabled && may_offer(sk) && begin(&conn, sk).is_ok() {
+        Part::Takes
+    } else {
+        unencrypted(conn, sk)
+    }
+}
+
+/// An active open on which ENO has no success: plain TCP, unless the application does not want that.
+fn unencrypted(conn: ArcBorrow<'_, Conn>, sk: &BhSock<'_>) -> Part {
+    if !conn.wishes.mandatory() {
+        return Part::Plain;
+    }
+    count(sk, Counter::MandatoryAborted);
+    conn.error.store(-errno::connaborted().to_errno(), Relaxed);
+    conn.set_phase(Phase::Failed);
+    Attachment::kick(conn, sk);
+    Part::Refuses
 }
 
 fn begin(conn: &Conn, sk: &BhSock<'_>) -> Result {
-    conn.inner.borrow_bh(sk)?.step = Step::Offered(offer());
+    let policy = policy(Some(&conn.wishes), sk.net_state());
+    *conn.offer.borrow_bh(sk)? = Some(Offered::new(&policy));
     conn.offered.store(false, Relaxed);
     conn.set_phase(Phase::Negotiating);
     Ok(())
@@ -173,8 +193,8 @@ pub(crate) fn unopened(conn: &Conn, sk: &BhSock<'_>, crossed: bool) {
     if crossed {
         count(sk, Counter::FallbackRole);
     }
-    if let Ok(mut inner) = conn.inner.borrow_bh(sk) {
-        inner.step = Step::None;
+    if let Ok(mut offer) = conn.offer.borrow_bh(sk) {
+        *offer = None;
     }
     conn.set_phase(Phase::Idle);
 }
@@ -184,35 +204,48 @@ pub(crate) fn outgoing(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing) -> Xmit
     match conn.phase() {
         Phase::Idle => Xmit::Pass,
         Phase::Negotiating => offer_on(conn, sk, segment),
+        Phase::Raw => acknowledge(conn, sk, segment),
+        // The SYN of a connection that must not come about.
+        Phase::Failed if segment.syn => Xmit::Drop,
         Phase::Exchange | Phase::Encrypted | Phase::Failed | Phase::Closed => {
             if !is_sealed(conn, segment) {
                 return block(sk);
             }
-            if conn.phase() == Phase::Exchange && acknowledges(conn, sk) {
-                return match word(&NON_SYN_OPTION) {
-                    Some(word) if segment.has_room => Xmit::AddOption(word),
-                    // Without the option the peer would fall back: better that it never sees this segment.
-                    _ => Xmit::Drop,
-                };
+            if conn.phase() == Phase::Exchange {
+                return acknowledge(conn, sk, segment);
             }
             Xmit::Pass
         }
     }
 }
 
+/// A segment of an open on which ENO succeeded.
+fn acknowledge(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing) -> Xmit {
+    if !acknowledges(conn, sk) {
+        return Xmit::Pass;
+    }
+    // Without the option the peer would fall back: better that it never sees this segment.
+    OptionWords::new(&NON_SYN_OPTION, segment.room).map_or(Xmit::Drop, Xmit::AddOption)
+}
+
 fn offer_on(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing) -> Xmit {
     if !segment.syn || segment.ack {
         return Xmit::Pass;
     }
-    // Every SYN is built anew from the same policy: those sent again are the same (RFC 8547 section 4.6).
-    let word =
-        word(offer().option().as_bytes()).filter(|_| segment.has_room && segment.payload == 0);
-    match word {
-        Some(word) => {
+    // The same in every SYN (RFC 8547 section 4.6).
+    let option = match conn.offer.borrow_bh(sk) {
+        Ok(offer) => offer.as_ref().map(Offered::option),
+        Err(_) => return Xmit::Drop,
+    };
+    let words = option
+        .filter(|_| segment.payload == 0)
+        .and_then(|option| OptionWords::new(option.as_bytes(), segment.room));
+    match words {
+        Some(words) => {
             if !conn.offered.xchg(true, kernel::sync::atomic::Full) {
                 count(sk, Counter::ActiveOffered);
             }
-            Xmit::AddOption(word)
+            Xmit::AddOption(words)
         }
         None => {
             // A SYN without the option may have been answered by the time that one with it is: no offer at all.
@@ -225,7 +258,7 @@ fn offer_on(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing) -> Xmit {
 
 /// Whether an active opener did not see a segment without SYN from the peer yet, as far as TCP tells: until then every
 /// segment carries the option (RFC 8547 section 4.6).
-fn acknowledges(conn: &Conn, sk: &BhSock<'_>) -> bool {
+pub(crate) fn acknowledges(conn: &Conn, sk: &BhSock<'_>) -> bool {
     conn.offered.load(Relaxed)
         && sk.snd_una() == conn.una.load(Relaxed)
         && sk.rcv_nxt() == conn.nxt.load(Relaxed)
@@ -243,48 +276,76 @@ fn block(sk: &BhSock<'_>) -> Xmit {
     Xmit::Drop
 }
 
-/// TCP accepted the SYN-ACK: whether the connection will be encrypted.
-pub(crate) fn syn_ack(
-    conn: kernel::sync::ArcBorrow<'_, Conn>,
-    sk: &BhSock<'_>,
-    tcp_options: &[u8],
-) -> bool {
-    let result = match conn.inner.borrow_bh(sk) {
-        Ok(inner) => match &inner.step {
-            Step::Offered(offered) if conn.offered.load(Relaxed) => offered.on_syn(tcp_options),
-            _ => return false,
+/// TCP accepted the SYN-ACK.
+pub(crate) fn syn_ack(conn: ArcBorrow<'_, Conn>, sk: &BhSock<'_>, tcp_options: &[u8]) -> Part {
+    let result = match conn.offer.borrow_bh(sk) {
+        Ok(offer) => match &*offer {
+            Some(offered) if conn.offered.load(Relaxed) => offered.on_syn(tcp_options),
+            _ => return unencrypted(conn, sk),
         },
-        Err(_) => return false,
+        Err(_) => return unencrypted(conn, sk),
     };
     let negotiated = match result {
         Ok(negotiated) => negotiated,
         Err(reason) => {
             count(sk, counter(reason));
-            return false;
+            return unencrypted(conn, sk);
         }
     };
-    if begin_exchange(&conn, sk, &negotiated, Step::SendInit1).is_err() {
+    if succeed(&conn, sk, &negotiated).is_err() {
         // No option was acknowledged yet, so that plain TCP is still allowed.
         count(sk, Counter::FallbackNoMemory);
-        return false;
+        return unencrypted(conn, sk);
     }
-    count(sk, Counter::ActiveEncrypted);
-    Attachment::kick(conn, sk);
-    true
+    if conn.phase() == Phase::Raw {
+        count(sk, Counter::ActiveRaw);
+    } else {
+        count(sk, Counter::ActiveEncrypted);
+        Attachment::kick(conn, sk);
+    }
+    Part::Takes
 }
 
-/// From here on the connection is encrypted or it fails.
+/// An active open succeeded: from here on the connection is encrypted or it fails; or it is what the application makes of
+/// it, in raw mode.
+fn succeed(conn: &Conn, sk: &BhSock<'_>, negotiated: &Negotiated) -> Result {
+    conn.una.store(sk.snd_una(), Relaxed);
+    conn.nxt.store(sk.rcv_nxt(), Relaxed);
+    if negotiated.tep().is_some() {
+        let step = match negotiated.role() {
+            Role::A => Step::SendInit1,
+            Role::B => Step::AwaitInit1,
+        };
+        return begin_exchange(conn, sk, negotiated, step);
+    }
+    conn.inner.borrow_bh(sk)?.negotiated = Some(KBox::new(*negotiated, atomic())?);
+    raw::begin(conn, sk);
+    Ok(())
+}
+
 fn begin_exchange(conn: &Conn, sk: &BhSock<'_>, negotiated: &Negotiated, step: Step) -> Result {
     let mut inner = conn.inner.borrow_bh(sk)?;
     inner.negotiated = Some(KBox::new(*negotiated, atomic())?);
     inner.step = step;
     conn.sealed_end.store(sk.write_seq(), Relaxed);
     conn.need.store(1, Relaxed);
-    conn.una.store(sk.snd_una(), Relaxed);
-    conn.nxt.store(sk.rcv_nxt(), Relaxed);
     conn.set_phase(Phase::Exchange);
     LockedSock::keep_urgent_inline(sk);
     Ok(())
+}
+
+/// Whether a listener that the application attached refuses a SYN.
+pub(crate) fn refuses(conn: &Conn, listener: Sk<'_>, syn_options: &[u8]) -> bool {
+    if !conn.wishes.mandatory() {
+        return false;
+    }
+    let state = listener.net_state();
+    let answer = answer_to(&policy(Some(&conn.wishes), state), syn_options);
+    if listens(conn, listener) && answer.is_ok() {
+        return false;
+    }
+    state.count(Counter::MandatoryAborted);
+    true
 }
 
 /// The option for a SYN-ACK.
@@ -293,7 +354,7 @@ pub(crate) fn answer(
     conn: Option<&Conn>,
     syn_options: &[u8],
     neighbours: &Neighbours<'_>,
-) -> Option<OptionWord> {
+) -> Option<Reply> {
     let listens = match conn {
         Some(conn) => listens(conn, listener),
         None => listens_by_default(listener),
@@ -301,9 +362,10 @@ pub(crate) fn answer(
     if !listens || listener.has_tcp_auth() {
         return None;
     }
+    let state = listener.net_state();
     let note = |counter| {
         if neighbours.is_first {
-            listener.net_state().count(counter);
+            state.count(counter);
         }
     };
     // RFC 8547 section 4.7: not beside a Fast Open cookie.
@@ -311,7 +373,8 @@ pub(crate) fn answer(
         note(Counter::FallbackNoSpace);
         return None;
     }
-    let answer = match answer_to(syn_options) {
+    let policy = policy(conn.map(|conn| &conn.wishes), state);
+    let answer = match answer_to(&policy, syn_options) {
         Ok(answer) => answer,
         Err(Reason::NoOption) => return None,
         Err(reason) => {
@@ -323,48 +386,50 @@ pub(crate) fn answer(
         note(Counter::FallbackNoEntropy);
         return None;
     }
-    if !neighbours.has_room {
+    let option = answer.option();
+    if OptionWords::new(option.as_bytes(), neighbours.room).is_none() {
         note(Counter::FallbackNoSpace);
         return None;
     }
     note(Counter::PassiveOffered);
-    word(answer.option().as_bytes())
+    Some(Reply {
+        option,
+        raw: answer.is_raw(),
+    })
 }
 
 /// The segment that ends a handshake came.
-///
-/// That it has an ENO option shows that our SYN-ACK had one, for a peer that obeys the RFC.
 pub(crate) fn admit(
     listener: Sk<'_>,
     conn: Option<&Conn>,
-    syn_options: Option<&[u8]>,
+    answered: Option<Answered<'_>>,
     ack_options: &[u8],
 ) -> Admission<Conn> {
-    // Without the saved SYN it was a SYN cookie's, whose SYN-ACK had no option.
-    let Some(Ok(answer)) = syn_options.map(answer_to) else {
-        return Admission::Plain;
-    };
+    let wishes = conn.map(|conn| &conn.wishes);
     let state = listener.net_state();
-    let negotiated = match answer.confirm(ack_options) {
+    let negotiated = match confirmed(wishes, state, answered, ack_options) {
         Ok(negotiated) => negotiated,
         Err(reason) => {
-            state.count(counter(reason));
+            if let Some(reason) = reason {
+                state.count(counter(reason));
+            }
+            if wishes.is_some_and(Wishes::mandatory) {
+                state.count(Counter::MandatoryAborted);
+                return Admission::Refuse;
+            }
             return Admission::Plain;
         }
     };
+    let (phase, step) = match negotiated.tep() {
+        Some(_) => (Phase::Exchange, Step::AwaitInit1),
+        None => (Phase::Raw, Step::None),
+    };
     // The peer encrypts from here on: without memory the connection has to wait, for plain it can't be.
-    let wishes = Wishes::of_child(conn.map(|conn| &conn.wishes));
     let conn = KBox::new(negotiated, atomic())
         .map_err(Error::from)
         .and_then(|negotiated| {
-            Conn::new(
-                false,
-                wishes,
-                Phase::Exchange,
-                Some(negotiated),
-                Step::AwaitInit1,
-                atomic(),
-            )
+            let wishes = Wishes::of_child(wishes);
+            Conn::new(false, wishes, phase, Some(negotiated), step, atomic())
         });
     match conn {
         Ok(conn) => Admission::Attach(conn),
@@ -375,8 +440,31 @@ pub(crate) fn admit(
     }
 }
 
+/// What the handshake of a passive open came to. An error without a reason is a SYN that was not answered, and was
+/// counted then.
+///
+/// That the segment has an ENO option shows that our SYN-ACK had one, for a peer that obeys the RFC.
+fn confirmed(
+    wishes: Option<&Wishes>,
+    state: &NetState,
+    answered: Option<Answered<'_>>,
+    ack_options: &[u8],
+) -> Result<Negotiated, Option<Reason>> {
+    // Without the saved SYN it was a SYN cookie's, whose SYN-ACK had no option.
+    let answered = answered.ok_or(None)?;
+    let answer = match answered.reply {
+        Some((option, raw)) => Answer::sent(option, raw, answered.syn_options).map_err(Some)?,
+        None => answer_to(&policy(wishes, state), answered.syn_options).map_err(|_| None)?,
+    };
+    Ok(answer.confirm(ack_options)?)
+}
+
 /// The child of an admitted connection exists.
 pub(crate) fn admitted(conn: &Conn, child: &BhSock<'_>) {
+    if conn.phase() == Phase::Raw {
+        count(child, Counter::PassiveRaw);
+        return;
+    }
     conn.sealed_end.store(child.write_seq(), Relaxed);
     conn.need.store(1, Relaxed);
     LockedSock::keep_urgent_inline(child);

@@ -156,7 +156,7 @@ pub(crate) fn receive(
     flags: u32,
 ) -> Answer<Result<usize>> {
     let conn = &*this;
-    if conn.phase() == Phase::Idle {
+    if matches!(conn.phase(), Phase::Idle | Phase::Raw) {
         return Answer::Plain;
     }
     if flags & bindings::MSG_OOB != 0 && conn.phase() != Phase::Negotiating {
@@ -213,7 +213,7 @@ pub(crate) fn receive(
         if let Err(error) = sk.wait(&mut timeout) {
             break Err(error);
         }
-        if !attach::is_attached(conn, sk) {
+        if !attach::is_attached(conn, sk) || conn.phase() == Phase::Raw {
             if reader.done == 0 {
                 return Answer::Plain;
             }

@@ -11,6 +11,7 @@ use kernel::{
 };
 
 use super::{
+    raw,
     wishes::{
         Global,
         Teps,
@@ -87,6 +88,10 @@ pub(crate) fn set(conn: &Conn, sk: Sk<'_>, option: u32, value: &OptionReader) ->
         bindings::TCP_CRYPT_BCONF => {
             aeads(value).and_then(|list| wish(conn, sk, |w| w.set_bconf(list)))
         }
+        bindings::TCP_ULP if conn.phase() == Phase::Raw => match raw::give_way(conn, sk) {
+            Ok(()) => return Answer::Plain,
+            Err(error) => Err(error),
+        },
         // It reads and writes the queues, in which there is ciphertext.
         bindings::TCP_REPAIR if is_encrypted(conn) => Err(errno::opnotsupp()),
         _ => return Answer::Plain,

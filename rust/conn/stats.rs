@@ -36,6 +36,10 @@ counters! {
     ActiveEncrypted,
     /// Passive opens on which ENO succeeded. Softirq, when the child is made.
     PassiveEncrypted,
+    /// Active opens on which ENO succeeded in raw mode: what is sent is the application's own.
+    ActiveRaw,
+    /// Passive opens on which ENO succeeded in raw mode.
+    PassiveRaw,
     /// Fallbacks because the SYN-ACK (or the crossing SYN) had no ENO option.
     FallbackNoOption,
     /// Fallbacks because an ENO option broke RFC 8547.
@@ -54,6 +58,9 @@ counters! {
     FallbackNoEntropy,
     /// Connections on which ENO was left out because memory ran out before it had succeeded.
     FallbackNoMemory,
+    /// Connections that were aborted or refused because ENO did not succeed and the application had set
+    /// TCP_ENO_MANDATORY. The reason is counted too, if there was an offer.
+    MandatoryAborted,
     /// Connections that were aborted because the exchange of keys failed.
     HandshakeFailed,
     /// Frames that failed authentication or were malformed; each one aborts its connection.

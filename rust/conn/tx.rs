@@ -19,6 +19,7 @@ use kernel::{
 
 use super::{
     exchange::Key,
+    raw,
     seal::{
         chunk,
         seal_bytes,
@@ -298,6 +299,10 @@ pub(crate) fn send(
             // Connected, and no SYN-ACK was seen: there is no such way.
             return Answer::Done(Err(errno::proto()));
         }
+    }
+    if this.phase() == Phase::Raw {
+        raw::sends(&this, sk);
+        return Answer::Plain;
     }
     if flags & bindings::MSG_OOB != 0 {
         return Answer::Done(Err(errno::opnotsupp()));

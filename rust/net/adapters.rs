@@ -34,20 +34,32 @@ use super::{
         BhSock,
         Sk, //
     },
-    tables, //
+    tables::{
+        self,
+        Kind, //
+    },
 };
 use crate::bindings;
 
 /// Puts our functions into a copy of TCP's `struct proto`.
-pub(crate) fn override_prot<T: Endpoint>(prot: &mut bindings::proto) {
+pub(crate) fn override_prot<T: Endpoint>(prot: &mut bindings::proto, kind: Kind) {
+    prot.disconnect = Some(disconnect::<T>);
+    prot.setsockopt = Some(setsockopt::<T>);
+    prot.getsockopt = Some(getsockopt::<T>);
+    if kind == Kind::Options {
+        return;
+    }
     prot.sendmsg = Some(sendmsg::<T>);
+    if kind == Kind::Opened {
+        return;
+    }
     prot.recvmsg = Some(recvmsg::<T>);
     prot.close = Some(close::<T>);
     prot.shutdown = Some(shutdown::<T>);
-    prot.disconnect = Some(disconnect::<T>);
     prot.ioctl = Some(ioctl::<T>);
-    prot.setsockopt = Some(setsockopt::<T>);
-    prot.getsockopt = Some(getsockopt::<T>);
+    if kind == Kind::Unaccepted {
+        prot.release_cb = Some(release_cb::<T>);
+    }
     // sk_msg and sockmap would read ciphertext: sk_psock_init() refuses a socket with a ULP anyway.
     prot.psock_update_sk_prot = None;
 }

@@ -25,7 +25,10 @@ use kernel::{
 };
 
 use super::{
-    endpoint::Endpoint,
+    endpoint::{
+        Endpoint,
+        Part, //
+    },
     locked::LockedSock,
     sock::{
         BhSock,
@@ -341,9 +344,15 @@ pub(crate) fn attach_explicit<T: Endpoint>(sk: &LockedSock<'_>, endpoint: Arc<T>
 /// Ties `endpoint` to a fresh child, whose operations are TCP's. The caller took the module reference. Softirq, the
 /// child locked.
 pub(crate) fn attach_child<T: Endpoint>(child: &BhSock<'_>, endpoint: Arc<T>) {
+    let carries_data = endpoint.carries_data();
     publish(child, endpoint, true);
-    tables::install(child.sk(), tables::Kind::Unaccepted);
-    tables::install_af_ops(child.sk());
+    if carries_data {
+        tables::install(child.sk(), tables::Kind::Unaccepted);
+        tables::install_af_ops(child.sk());
+        install_callbacks::<T>(child);
+    } else {
+        tables::install(child.sk(), tables::Kind::Options);
+    }
 }
 
 /// Replaces the callbacks, once the negotiation succeeded. Atomic, the socket locked.
@@ -370,6 +379,49 @@ pub(crate) fn install_callbacks<T: Endpoint>(sk: &BhSock<'_>) {
 pub(crate) fn watch_state<T: Endpoint>(sk: &LockedSock<'_>) {
     // SAFETY: The socket is alive and owned.
     unsafe { bindings::tcpcrypt_set_state_change(sk.as_ptr(), Some(data_ready::<T>)) };
+}
+
+/// Follows what the endpoint of an open socket decided. Atomic, the socket locked.
+pub(crate) fn follow<T: Endpoint>(sk: &BhSock<'_>, part: Part) {
+    match part {
+        Part::Takes | Part::Refuses => {}
+        Part::Plain => detach::<T>(sk),
+    }
+}
+
+/// The negotiation succeeded: ties what is not tied yet, or unties what is not needed. Atomic, the socket locked.
+pub(crate) fn settle<T: Endpoint>(sk: &BhSock<'_>, endpoint: &T) {
+    if endpoint.carries_data() {
+        install_callbacks::<T>(sk);
+    } else {
+        tables::install(sk.sk(), tables::Kind::Opened);
+    }
+}
+
+/// Has TCP leave `bytes` more, or less, of each segment to headers. Atomic, the socket locked.
+pub(crate) fn reserve_header(sk: &BhSock<'_>, bytes: i32) {
+    // SAFETY: The socket is alive and locked, and connected, so that `icsk_sync_mss` is set.
+    unsafe { bindings::tcpcrypt_reserve_header(sk.as_ptr(), bytes) }
+}
+
+/// The endpoint has seen the segments that it wanted to see: leaves it the socket's options. Atomic, the socket locked.
+pub(crate) fn watch_no_segments(sk: &BhSock<'_>) {
+    tables::restore_af_ops(sk.sk());
+    tables::install(sk.sk(), tables::Kind::Options);
+}
+
+/// A socket disconnects whose endpoint has no part in the data path: as it was after TCP_ULP, or plain TCP if it was not
+/// attached by that. Atomic, the socket locked.
+pub(crate) fn open_anew<T: Endpoint>(sk: &BhSock<'_>) {
+    // SAFETY: The socket is locked.
+    let explicit = unsafe { endpoint_of::<T>(sk.sk()) }
+        .is_some_and(|endpoint| endpoint.attachment().is_explicit());
+    if explicit {
+        tables::restore_af_ops(sk.sk());
+        tables::install(sk.sk(), tables::Kind::Full);
+    } else {
+        detach::<T>(sk);
+    }
 }
 
 /// Hands the socket back to plain TCP. Only before [`install_callbacks`]. Atomic, the socket locked.

@@ -14,6 +14,11 @@ use kernel::{
     workqueue::Queue,
 };
 
+use crate::proto::{
+    eno::EnoOption,
+    ids::MAX_TCP_OPTIONS, //
+};
+
 use super::{
     attach::Attachment,
     locked::LockedSock,
@@ -28,8 +33,31 @@ use super::{
     },
 };
 
-/// A TCP option of one 32-bit word, padding included.
-pub(crate) type OptionWord = [u8; 4];
+/// A TCP option as it is added to a segment: whole 32-bit words.
+#[derive(Clone, Copy)]
+pub(crate) struct OptionWords {
+    bytes: [u8; MAX_TCP_OPTIONS],
+    len: usize,
+}
+
+impl OptionWords {
+    /// TCP's option of one byte that means nothing.
+    const NOP: u8 = 1;
+
+    /// `option` with NOPs in front. `None` if it is longer than `room` bytes.
+    pub(crate) fn new(option: &[u8], room: usize) -> Option<Self> {
+        let len = option.len().next_multiple_of(4);
+        let mut bytes = [Self::NOP; MAX_TCP_OPTIONS];
+        let place = bytes.get_mut(len - option.len()..len)?;
+        place.copy_from_slice(option);
+        (len <= room).then_some(Self { bytes, len })
+    }
+
+    /// What is added.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
 
 /// A segment that is about to leave.
 pub(crate) struct Outgoing {
@@ -41,18 +69,36 @@ pub(crate) struct Outgoing {
     pub(crate) seq: u32,
     /// Bytes of payload.
     pub(crate) payload: u32,
-    /// Whether another option word fits the TCP header.
-    pub(crate) has_room: bool,
+    /// Bytes that are free for options in its TCP header: a multiple of four.
+    pub(crate) room: usize,
 }
 
 /// The options that a SYN-ACK has already.
 pub(crate) struct Neighbours<'a> {
     /// Their bytes.
     pub(crate) options: &'a [u8],
-    /// Whether another option word fits the TCP header.
-    pub(crate) has_room: bool,
+    /// Bytes that are free for options in its TCP header: a multiple of four.
+    pub(crate) room: usize,
     /// Whether this is the SYN-ACK that answers the SYN, not one that is sent again.
     pub(crate) is_first: bool,
+}
+
+/// The option of a SYN-ACK.
+pub(crate) struct Reply {
+    /// The option as it is on the wire, but for padding.
+    pub(crate) option: EnoOption,
+    /// Whether an application wrote it.
+    pub(crate) raw: bool,
+}
+
+/// A SYN that was answered.
+#[derive(Clone, Copy)]
+pub(crate) struct Answered<'a> {
+    /// Its TCP options.
+    pub(crate) syn_options: &'a [u8],
+    /// What was answered: [`Reply::option`] and [`Reply::raw`]. `None` if the SYN was saved at the application's wish,
+    /// with which nothing can be kept: then it is as the listener answers now.
+    pub(crate) reply: Option<(&'a [u8], bool)>,
 }
 
 /// What becomes of an outgoing segment.
@@ -60,9 +106,21 @@ pub(crate) enum Xmit {
     /// It leaves as it is.
     Pass,
     /// It leaves with another option.
-    AddOption(OptionWord),
+    AddOption(OptionWords),
     /// It does not leave.
     Drop,
+}
+
+/// What an open socket's endpoint does when its SYN, or the SYN-ACK to it, is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// It takes part in the negotiation, or goes on after it.
+    Takes,
+    /// None: the socket goes back to plain TCP.
+    Plain,
+    /// The connection must not come about: the endpoint lets nothing out and has asked for its own work, in which it
+    /// aborts.
+    Refuses,
 }
 
 /// What a listener does with the segment that ends a handshake.
@@ -73,6 +131,8 @@ pub(crate) enum Admission<T> {
     Attach(Arc<T>),
     /// None now: the peer will send the segment again.
     Later,
+    /// None: the peer is sent a reset.
+    Refuse,
 }
 
 /// What a call on an attached socket came to.
@@ -103,6 +163,10 @@ pub(crate) trait Endpoint: Send + Sync + Sized + 'static {
     /// loaded. Any context.
     fn is_settled(&self) -> bool;
 
+    /// Whether what is sent and received on the connection goes through this endpoint: false where the protocol was
+    /// negotiated for somebody else. Any context.
+    fn carries_data(&self) -> bool;
+
     /// The queue on which [`Endpoint::work`] runs.
     fn queue() -> Option<&'static Queue>;
 
@@ -115,8 +179,11 @@ pub(crate) trait Endpoint: Send + Sync + Sized + 'static {
     /// A socket of nobody's is about to listen: whether the default has it answer offers. Atomic.
     fn listening(sk: &BhSock<'_>) -> bool;
 
-    /// An attached socket is about to send its SYN, or to listen: whether it takes part. Atomic.
-    fn opening(&self, sk: &BhSock<'_>, listen: bool) -> bool;
+    /// An attached socket is about to send its SYN. Atomic.
+    fn opening(this: ArcBorrow<'_, Self>, sk: &BhSock<'_>) -> Part;
+
+    /// An attached socket is about to listen: whether it answers offers. Atomic.
+    fn begins_to_listen(&self, sk: &BhSock<'_>) -> bool;
 
     /// The open failed or, if `crossed`, became a simultaneous one. Atomic.
     fn unopened(&self, sk: &BhSock<'_>, crossed: bool);
@@ -125,9 +192,13 @@ pub(crate) trait Endpoint: Send + Sync + Sized + 'static {
     /// they borrow.
     fn outgoing(&self, sk: &BhSock<'_>, segment: &Outgoing) -> Xmit;
 
-    /// TCP accepted a SYN-ACK, which had `tcp_options`: whether the protocol goes on. None for one that decides nothing:
-    /// TCP shows those that come again, too. Atomic.
-    fn syn_ack(this: ArcBorrow<'_, Self>, sk: &BhSock<'_>, tcp_options: &[u8]) -> Option<bool>;
+    /// TCP accepted a SYN-ACK, which had `tcp_options`. None for one that decides nothing: TCP shows those that come
+    /// again, too. Atomic.
+    fn syn_ack(this: ArcBorrow<'_, Self>, sk: &BhSock<'_>, tcp_options: &[u8]) -> Option<Part>;
+
+    /// Whether a SYN with these options is refused by an explicitly attached listener: it is sent a reset. Softirq, the
+    /// listener not locked.
+    fn refuses(&self, listener: Sk<'_>, syn_options: &[u8]) -> bool;
 
     /// The option for a SYN-ACK, to a SYN that had `syn_options`. Softirq, the listener not locked. `endpoint` is that
     /// of an explicitly attached listener.
@@ -136,14 +207,15 @@ pub(crate) trait Endpoint: Send + Sync + Sized + 'static {
         endpoint: Option<&Self>,
         syn_options: &[u8],
         neighbours: &Neighbours<'_>,
-    ) -> Option<OptionWord>;
+    ) -> Option<Reply>;
 
-    /// The segment that ends the handshake came, with `ack_options`, after a SYN with `syn_options`. Softirq, the
-    /// listener not locked. `endpoint` is that of an explicitly attached listener.
+    /// The segment that ends the handshake came, with `ack_options`, after `answered`: a SYN that had an offer, or that
+    /// an application wished to see. `None` too for one that opens with its SYN alone (TCP Fast Open). Softirq, the
+    /// listener not locked; `endpoint` as in [`Endpoint::answer`].
     fn admit(
         listener: Sk<'_>,
         endpoint: Option<&Self>,
-        syn_options: Option<&[u8]>,
+        answered: Option<Answered<'_>>,
         ack_options: &[u8],
     ) -> Admission<Self>;
 

@@ -24,6 +24,7 @@ pub(crate) mod proc;
 pub(crate) mod queue;
 pub(crate) mod queue_read;
 pub(crate) mod registered;
+pub(crate) mod saved_syn;
 pub(crate) mod sealing;
 pub(crate) mod sock;
 pub(crate) mod sysctl;

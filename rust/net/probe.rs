@@ -129,11 +129,10 @@ unsafe extern "C" fn set_state<T: Endpoint>(
 fn connect<T: Endpoint>(sk: &BhSock<'_>) {
     match attach::endpoint::<T>(sk) {
         Some(endpoint) => {
-            if tables::has_known_af_ops(sk.sk()) && endpoint.opening(sk, false) {
-                tables::install_af_ops(sk.sk());
-            } else {
-                attach::detach::<T>(sk);
-            }
+            // TCP_ULP took no other.
+            tables::install_af_ops(sk.sk());
+            let part = T::opening(endpoint.as_arc_borrow(), sk);
+            attach::follow::<T>(sk, part);
         }
         None if attach::has_ulp(sk) || !tables::is_plain(sk.sk()) => {}
         None => {
@@ -149,7 +148,7 @@ fn listen<T: Endpoint>(sk: &BhSock<'_>) {
     match attach::endpoint::<T>(sk) {
         Some(endpoint) => {
             attach::become_listener(sk);
-            if endpoint.opening(sk, true) {
+            if endpoint.begins_to_listen(sk) {
                 let _ = wire::start_answering(sk);
             }
         }

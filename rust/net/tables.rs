@@ -42,12 +42,34 @@ pub(crate) enum Kind {
     Full = 0,
     /// As `Full`, and `release_cb` waits for accept().
     Unaccepted = 1,
+    /// Only the socket's options are ours, and sending, by which an active opener finds out that it was heard. The data
+    /// path is TCP's.
+    Opened = 2,
+    /// Only the socket's options are ours.
+    Options = 3,
+}
+
+impl Kind {
+    const ALL: [Kind; 4] = [Kind::Full, Kind::Unaccepted, Kind::Opened, Kind::Options];
+
+    /// The operations of the `struct socket` that go with it, of TCP and ours. None where there is no such socket yet.
+    fn ops(
+        self,
+        base: &'static bindings::proto_ops,
+        ours: *const bindings::proto_ops,
+    ) -> *const bindings::proto_ops {
+        match self {
+            Kind::Full => ours,
+            Kind::Unaccepted => ptr::null(),
+            Kind::Opened | Kind::Options => base,
+        }
+    }
 }
 
 type AfOps = bindings::inet_connection_sock_af_ops;
 
 struct Tables {
-    prot: [[bindings::proto; 2]; 2],
+    prot: [[bindings::proto; Kind::ALL.len()]; 2],
     ops: [bindings::proto_ops; 2],
     /// TCP's operations of IPv4, IPv6 and v4-mapped sockets, and our copies.
     af_base: [*const AfOps; 3],
@@ -224,15 +246,8 @@ pub(crate) fn install(sk: Sk<'_>, kind: Kind) {
     unsafe {
         let tables = tables();
         let prot = addr_of_mut!((*tables).prot[family(sk)][kind as usize]);
-        bindings::tcpcrypt_set_prot(
-            sk.as_ptr(),
-            prot,
-            if kind == Kind::Full {
-                addr_of!((*tables).ops[family(sk)])
-            } else {
-                ptr::null()
-            },
-        );
+        let ops = kind.ops(base_ops(sk), addr_of!((*tables).ops[family(sk)]));
+        bindings::tcpcrypt_set_prot(sk.as_ptr(), prot, ops);
     }
 }
 
@@ -317,13 +332,10 @@ pub(crate) fn build<T: Endpoint>() -> Result {
                     addr_of!(bindings::inet_stream_ops),
                 )
             };
-            for kind in [Kind::Full, Kind::Unaccepted] {
+            for kind in Kind::ALL {
                 let copy = addr_of_mut!((*tables).prot[family][kind as usize]);
                 ptr::copy_nonoverlapping(prot, copy, 1);
-                adapters::override_prot::<T>(&mut *copy);
-                if kind == Kind::Unaccepted {
-                    (*copy).release_cb = Some(adapters::release_cb::<T>);
-                }
+                adapters::override_prot::<T>(&mut *copy, kind);
             }
             let copy = addr_of_mut!((*tables).ops[family]);
             ptr::copy_nonoverlapping(ops, copy, 1);

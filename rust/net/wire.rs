@@ -28,11 +28,16 @@ use super::{
         Admission,
         Endpoint,
         Neighbours,
-        OptionWord,
+        OptionWords,
         Outgoing,
+        Part,
         Xmit, //
     },
     errno,
+    saved_syn::{
+        self,
+        SavedSyn, //
+    },
     sock::{
         BhSock,
         Sk, //
@@ -41,19 +46,20 @@ use super::{
 };
 use crate::{
     bindings,
-    proto::eno, //
+    proto::{
+        eno,
+        ids::MAX_TCP_OPTIONS, //
+    },
 };
 
 /// The TCP header without options.
 const TCP_HEADER: usize = 20;
-/// The longest TCP header (RFC 9293: data offset of 4 bits).
-const MAX_TCP_HEADER: usize = 60;
 
 /// Puts our functions into a copy of TCP's address-family operations.
 pub(crate) fn override_af_ops<T: Endpoint>(ops: &mut bindings::inet_connection_sock_af_ops) {
     ops.queue_xmit = Some(queue_xmit::<T>);
     ops.sk_rx_dst_set = Some(sk_rx_dst_set::<T>);
-    ops.conn_request = Some(conn_request);
+    ops.conn_request = Some(conn_request::<T>);
     ops.syn_recv_sock = Some(syn_recv_sock::<T>);
 }
 
@@ -75,13 +81,14 @@ unsafe fn header<'a>(skb: *const bindings::sk_buff) -> (&'a bindings::tcphdr, &'
     }
 }
 
-/// Adds an option word to a segment that leaves. ENOMEM.
+/// Adds an option to a segment that leaves. ENOMEM.
 ///
 /// # Safety
 ///
-/// `skb` must be an outgoing segment that is the caller's, with room for a word in its TCP header; with `ip_header` its
+/// `skb` must be an outgoing segment that is the caller's, with room for `option` in its TCP header; with `ip_header` its
 /// data begin with the IP header, without with the TCP header.
-unsafe fn add_option(skb: *mut bindings::sk_buff, option: &OptionWord, ip_header: bool) -> Result {
+unsafe fn add_option(skb: *mut bindings::sk_buff, option: &OptionWords, ip_header: bool) -> Result {
+    let option = option.as_bytes();
     let len = option.len() as u32;
     // SAFETY: By the requirements of this function.
     unsafe {
@@ -111,12 +118,12 @@ unsafe extern "C" fn queue_xmit<T: Endpoint>(
             seq: u32::from_be(th.seq),
             // SAFETY: As above.
             payload: unsafe { bindings::tcpcrypt_tcp_payload(skb) },
-            has_room: TCP_HEADER + options.len() + size_of::<OptionWord>() <= MAX_TCP_HEADER,
+            room: MAX_TCP_OPTIONS.saturating_sub(options.len()),
         };
         match endpoint.outgoing(&sk, &segment) {
             Xmit::Pass => {}
             Xmit::AddOption(option) => {
-                // SAFETY: The endpoint looked at `has_room`.
+                // SAFETY: The endpoint looked at `room`.
                 let added = unsafe { add_option(skb, &option, false) };
                 if added.is_err() {
                     // A segment without its option must not leave: TCP sends it again.
@@ -167,8 +174,8 @@ unsafe extern "C" fn sk_rx_dst_set<T: Endpoint>(
         return;
     };
     match T::syn_ack(endpoint.as_arc_borrow(), &sk, options) {
-        Some(true) => attach::install_callbacks::<T>(&sk),
-        Some(false) => attach::detach::<T>(&sk),
+        Some(Part::Takes) => attach::settle::<T>(&sk, &*endpoint),
+        Some(part) => attach::follow::<T>(&sk, part),
         None => {}
     }
 }
@@ -182,7 +189,7 @@ unsafe extern "C" fn sk_rx_dst_set<T: Endpoint>(
 /// # Safety
 ///
 /// As `conn_request`: softirq, the listener not locked.
-unsafe extern "C" fn conn_request(
+unsafe extern "C" fn conn_request<T: Endpoint>(
     listener: *mut bindings::sock,
     skb: *mut bindings::sk_buff,
 ) -> c_int {
@@ -192,6 +199,17 @@ unsafe extern "C" fn conn_request(
     };
     // SAFETY: TCP checked the header.
     let (_, options) = unsafe { header(skb) };
+    // SAFETY: As above; under RCU.
+    let refused = unsafe {
+        let listener = Sk::from_raw(listener);
+        attach::endpoint_of::<T>(listener)
+            .is_some_and(|endpoint| endpoint.refuses(listener, options))
+    };
+    if refused {
+        // SAFETY: As this function.
+        unsafe { bindings::tcpcrypt_send_reset(listener, skb) };
+        return 0;
+    }
     if !eno::has_eno(options) {
         // SAFETY: As this function.
         return unsafe { base(listener, skb) };
@@ -203,22 +221,6 @@ unsafe extern "C" fn conn_request(
         let result = base(listener, skb);
         bindings::tcpcrypt_set_current_syn(ptr::null());
         result
-    }
-}
-
-/// The options of the SYN that a request socket or a child saved.
-///
-/// # Safety
-///
-/// `saved` must be null or valid for `'a`.
-unsafe fn saved_options<'a>(saved: *const bindings::saved_syn) -> Option<&'a [u8]> {
-    // SAFETY: By the requirements of this function. The three lengths say what is in `data`.
-    unsafe {
-        let lens = saved.as_ref()?;
-        let at = (lens.mac_hdrlen + lens.network_hdrlen) as usize + TCP_HEADER;
-        let len = (lens.tcp_hdrlen as usize).checked_sub(TCP_HEADER)?;
-        let data = ptr::addr_of!((*saved).data).cast::<u8>();
-        Some(core::slice::from_raw_parts(data.add(at), len))
     }
 }
 
@@ -259,17 +261,21 @@ unsafe extern "C" fn syn_recv_sock<T: Endpoint>(
     };
     // SAFETY: The segment was checked by TCP; `saved_syn` belongs to the request, which lives as long as this call. It
     // goes to the child below.
-    let (th, ack_options, syn_options) = unsafe {
+    let (th, ack_options, saved) = unsafe {
         let (th, options) = header(skb);
-        (th, options, saved_options((*req).saved_syn))
+        (th, options, SavedSyn::of((*req).saved_syn))
     };
-    // With TCP Fast Open the "segment that ends the handshake" is the SYN itself: such a child stays plain.
-    let admission = if th.syn() != 0 || !tables::is_plain(lsk) {
-        Admission::Plain
-    } else {
+    let is_saved_by_us = saved.as_ref().is_some_and(SavedSyn::is_ours);
+    // With TCP Fast Open the "segment that ends the handshake" is the SYN itself.
+    let answered = saved
+        .map(|saved| saved.answered())
+        .filter(|_| th.syn() == 0);
+    let admission = if tables::is_plain(lsk) {
         // SAFETY: Under RCU.
         let endpoint = unsafe { attach::endpoint_of::<T>(lsk) };
-        T::admit(lsk, endpoint.as_deref(), syn_options, ack_options)
+        T::admit(lsk, endpoint.as_deref(), answered, ack_options)
+    } else {
+        Admission::Plain
     };
     let mut endpoint = match admission {
         Admission::Plain => None,
@@ -280,6 +286,14 @@ unsafe extern "C" fn syn_recv_sock<T: Endpoint>(
             Some(endpoint)
         }
         Admission::Later => return ptr::null_mut(),
+        Admission::Refuse => {
+            // Not for the SYN of a Fast Open: what comes of that is an ordinary handshake.
+            if th.syn() == 0 {
+                // SAFETY: As this function.
+                unsafe { bindings::tcpcrypt_send_reset(listener, skb) };
+            }
+            return ptr::null_mut();
+        }
     };
 
     // SAFETY: As this function.
@@ -291,10 +305,12 @@ unsafe extern "C" fn syn_recv_sock<T: Endpoint>(
         // SAFETY: The child is returned locked.
         let child = unsafe { BhSock::new(Sk::from_raw(child)) };
         tables::restore_af_ops(child.sk());
-        release_saved_syn(lsk, &child);
+        if is_saved_by_us {
+            // SAFETY: The child was given the copy of the SYN, is locked and not known to its application yet.
+            unsafe { bindings::tcpcrypt_free_saved_syn(child.as_ptr()) };
+        }
         if let Some(endpoint) = endpoint.take() {
             attach::attach_child(&child, endpoint);
-            attach::install_callbacks::<T>(&child);
             // SAFETY: The child is locked.
             if let Some(endpoint) = unsafe { attach::endpoint_of::<T>(child.sk()) } {
                 endpoint.admitted(&child);
@@ -307,18 +323,6 @@ unsafe extern "C" fn syn_recv_sock<T: Endpoint>(
         tables::put_module();
     }
     child
-}
-
-/// A child is given the copy of the SYN; without the application's wish it is of no use any more.
-fn release_saved_syn(listener: Sk<'_>, child: &BhSock<'_>) {
-    let listener: *mut bindings::tcp_sock = listener.as_ptr().cast();
-    // SAFETY: The child is locked. The listener is alive; an application that changes its wish this very moment may
-    // find the SYN of this child or not, as without us.
-    unsafe {
-        if (*listener).save_syn() == 0 {
-            bindings::tcpcrypt_free_saved_syn(child.as_ptr());
-        }
-    }
 }
 
 /// Before connection tracking (-200), which then sees what leaves.
@@ -428,35 +432,39 @@ unsafe fn answer<T: Endpoint>(skb: *mut bindings::sk_buff, pf: u8) -> Result {
     if th.syn() == 0 || th.ack() == 0 {
         return Ok(());
     }
-    // The SYN was saved when the first SYN-ACK was sent, or at the application's wish, or this is the first.
     // SAFETY: The saved SYN does not change while SYN-ACKs are sent; the current one is what this call answers.
-    let (current, saved_options) =
-        unsafe { (bindings::tcpcrypt_current_syn_of(req), saved_options(saved)) };
-    let syn_options = match saved_options {
-        Some(options) => options,
+    let (current, saved) = unsafe { (bindings::tcpcrypt_current_syn_of(req), SavedSyn::of(saved)) };
+    let room = MAX_TCP_OPTIONS.saturating_sub(options.len());
+    // One that is sent again is as it was (RFC 8547 section 4.6).
+    if let Some((option, _)) = saved.as_ref().and_then(|saved| saved.answered().reply) {
+        let words = OptionWords::new(option, room).ok_or(ENOSPC)?;
+        // SAFETY: The packet is ours at the hook, and has room.
+        return unsafe { add_option(skb, &words, true) };
+    }
+    // The SYN was saved at the application's wish, or this is the first SYN-ACK.
+    let syn_options = match &saved {
+        Some(saved) => saved.tcp_options(),
         None if current.is_null() => return Ok(()),
         // SAFETY: As above.
         None => unsafe { header(current) }.1,
     };
-    let has_room = TCP_HEADER + options.len() + size_of::<OptionWord>() <= MAX_TCP_HEADER;
     let neighbours = Neighbours {
         options,
-        has_room,
+        room,
         is_first: !current.is_null(),
     };
     // SAFETY: Under RCU.
     let endpoint = unsafe { attach::endpoint_of::<T>(listener) };
-    match T::answer(listener, endpoint.as_deref(), syn_options, &neighbours) {
-        Some(option) => {
-            if saved_options.is_none() {
-                // For the SYN-ACKs to come, and for the transcript. Without memory this SYN-ACK is dropped, and the next
-                // one, for which there is no current SYN, leaves plain.
-                // SAFETY: The request is not known to anybody else yet, as no SYN-ACK left.
-                to_result(unsafe { bindings::tcpcrypt_save_syn(req, current) })?;
-            }
-            // SAFETY: The packet is ours at the hook, and has room.
-            unsafe { add_option(skb, &option, true) }
-        }
-        None => Ok(()),
+    let Some(reply) = T::answer(listener, endpoint.as_deref(), syn_options, &neighbours) else {
+        return Ok(());
+    };
+    let words = OptionWords::new(reply.option.as_bytes(), room).ok_or(ENOSPC)?;
+    if saved.is_none() {
+        // For the SYN-ACKs to come, and for the transcript. Without memory this SYN-ACK is dropped, and the next one,
+        // for which there is no current SYN, leaves plain.
+        // SAFETY: The request is not known to anybody else yet, as no SYN-ACK left, and has no saved SYN.
+        unsafe { saved_syn::save(req, current, &reply) }?;
     }
+    // SAFETY: The packet is ours at the hook, and has room.
+    unsafe { add_option(skb, &words, true) }
 }

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a half-open connection remembers: its SYN and what was answered to it, in the place that the request socket has
+//! for the SYN of TCP_SAVE_SYN. So it costs no memory but where an offer was answered, and is freed with the request.
+//!
+//! Where the application itself wants the SYN, TCP has put it there before us, and it can't be replaced: the request is
+//! known to other CPUs already. Then only the SYN is remembered, and the answer is made again by the settings of the day.
+//! If those changed within the round trip, the transcripts differ and the key exchange fails.
+
+use core::ptr;
+
+use kernel::{
+    error::to_result,
+    prelude::*, //
+};
+
+use super::endpoint::{
+    Answered,
+    Reply, //
+};
+use crate::{
+    bindings,
+    proto::{
+        ids::MAX_TCP_OPTIONS,
+        wire::Bytes, //
+    },
+};
+
+/// The TCP header without options.
+const TCP_HEADER: usize = 20;
+
+/// A SYN that a request socket saved.
+pub(super) struct SavedSyn<'a> {
+    tcp_options: &'a [u8],
+    /// What was answered, if it was saved by us: [`Reply::raw`] as a byte, then [`Reply::option`].
+    memo: &'a [u8],
+}
+
+impl<'a> SavedSyn<'a> {
+    /// `None` if there is none.
+    ///
+    /// # Safety
+    ///
+    /// `saved` must be null or valid for `'a`.
+    pub(super) unsafe fn of(saved: *const bindings::saved_syn) -> Option<Self> {
+        // SAFETY: By the requirements of this function. The three lengths say what is in `data`.
+        let headers = unsafe {
+            let lens = saved.as_ref()?;
+            let skip = (lens.mac_hdrlen + lens.network_hdrlen) as usize;
+            let data = ptr::addr_of!((*saved).data).cast::<u8>().add(skip);
+            core::slice::from_raw_parts(data, lens.tcp_hdrlen as usize)
+        };
+        // The upper half of the byte is the length of the TCP header in words; what is behind it is ours.
+        let doff = usize::from(headers.get(12)? >> 4) * 4;
+        let (header, memo) = headers.split_at_checked(doff)?;
+        Some(Self {
+            tcp_options: header.get(TCP_HEADER..)?,
+            memo,
+        })
+    }
+
+    /// Its TCP options.
+    pub(super) fn tcp_options(&self) -> &'a [u8] {
+        self.tcp_options
+    }
+
+    /// Whether it was [`save`]d here, not by TCP at the application's wish.
+    pub(super) fn is_ours(&self) -> bool {
+        !self.memo.is_empty()
+    }
+
+    /// It and what was answered.
+    pub(super) fn answered(&self) -> Answered<'a> {
+        Answered {
+            syn_options: self.tcp_options,
+            reply: self
+                .memo
+                .split_first()
+                .map(|(raw, option)| (option, *raw != 0)),
+        }
+    }
+}
+
+/// Saves the SYN with what is answered to it, where [`SavedSyn`] finds it. ENOMEM.
+///
+/// # Safety
+///
+/// No SYN-ACK may have left for `req`, nor may a SYN be saved in it; `syn` must be valid.
+pub(super) unsafe fn save(
+    req: *mut bindings::request_sock,
+    syn: *const bindings::sk_buff,
+    reply: &Reply,
+) -> Result {
+    let memo = Bytes::<{ 1 + MAX_TCP_OPTIONS }>::concat(&[
+        &[u8::from(reply.raw)],
+        reply.option.as_bytes(),
+    ]);
+    let memo = memo.ok_or(EINVAL)?;
+    let memo = memo.as_bytes();
+    // SAFETY: By the requirements of this function.
+    to_result(unsafe { bindings::tcpcrypt_save_syn(req, syn, memo.as_ptr(), memo.len()) })
+}
