@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Neighbours of ENO in TCP: MPTCP, MD5 signatures, deferred accept, saved SYNs. None is broken."""
+"""Neighbours of ENO in TCP: MPTCP, deferred accept, saved SYNs. None is broken."""
 
 import errno
 import socket
-import struct
 
 from lib import net, ulp
 from lib.data import recv_all, recv_exactly
@@ -12,9 +11,9 @@ from lib.harness import FAMILIES, check, defer, equal, main, raises, skip, test,
 from lib.peerhost import accepted, connected, host, wait_sessid
 from peer import eno
 from peer.peer import Peer
-from peer.tcp import ACK, OPT_TFO, PSH, mss_option, pad
+from peer.tcp import ACK
 
-TCP_SAVE_SYN, TCP_SAVED_SYN, TCP_MD5SIG, TCP_REPAIR = 27, 28, 14, 19
+TCP_SAVE_SYN, TCP_SAVED_SYN, TCP_REPAIR = 27, 28, 19
 
 
 @test(family=FAMILIES)
@@ -41,34 +40,6 @@ def mptcp_is_left_alone(family):
     equal(recv_exactly(sock, 8), b"and back")
     other.close()
     equal(recv_all(sock), b"")
-
-
-@test
-def md5_signatures_are_left_alone():
-    pair = net.pair()
-    ulp.enable(pair.a, pair.b)
-    key = b"secret"
-
-    def signature(address):
-        storage = struct.pack("=HH", socket.AF_INET, 0) + socket.inet_aton(address) + bytes(120)
-        return storage + struct.pack("=BBHI", 0, 0, len(key), 0) + key.ljust(80, b"\0")
-
-    listener, sock = pair.b.socket(), pair.a.socket()
-    defer(listener.close)
-    defer(sock.close)
-    listener.bind((pair.address("b", 4), 0))
-    try:
-        listener.setsockopt(socket.IPPROTO_TCP, TCP_MD5SIG, signature(pair.address("a", 4)))
-        sock.setsockopt(socket.IPPROTO_TCP, TCP_MD5SIG, signature(pair.address("b", 4)))
-    except OSError as failure:
-        skip("TCP_MD5SIG: %s" % failure)
-    listener.listen()
-    sock.settimeout(10)
-    sock.connect(listener.getsockname())
-    other = accepted(listener)
-    sock.sendall(b"signed")
-    equal(recv_exactly(other, 6), b"signed")
-    check(not ulp.is_encrypted(sock) and not ulp.is_encrypted(other), "plain")
 
 
 @test(family=FAMILIES)

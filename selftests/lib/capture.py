@@ -4,9 +4,12 @@
 A capture that saw nothing, or lost packets, proves nothing and fails.
 """
 
+import contextlib
 import socket
 import struct
 import threading
+
+from peer.tcp import Segment
 
 from .data import CANARY
 from .harness import check
@@ -59,3 +62,32 @@ class Capture:
         self.stop()
         check(self.packets > 3, "capture saw only %d packets" % self.packets)
         check(not self.seen, "canary in %d of %d packets" % (self.seen, self.packets))
+
+
+@contextlib.contextmanager
+def segments(ns, device="veth0"):
+    """`with segments(ns) as seen: ...` and then seen(port) are the TCP segments from and to this port, in both directions.
+
+    For handshakes and other small traffic: the queue must hold it all.
+    """
+    with ns:
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL))
+    with sock:
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
+        sock.bind((device, ETH_P_ALL))
+        sock.setblocking(False)
+        found = []
+
+        def seen(port):
+            return [segment for segment in found if port in (segment.sport, segment.dport)]
+
+        yield seen
+        while True:
+            try:
+                segment = Segment.from_packet(sock.recv(1 << 18))
+            except BlockingIOError:
+                break
+            if segment:
+                found.append(segment)
+        _, drops = struct.unpack("II", sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
+    check(not drops, "capture lost %d packets" % drops)
