@@ -11,7 +11,7 @@ import struct
 
 from lib import ulp
 from lib.data import CANARY, recv_exactly
-from lib.harness import check, defer, equal, main, skip, test, until
+from lib.harness import check, defer, equal, main, test, until
 from lib.pair import TWO, joined
 
 CLEAR = (errno.EOPNOTSUPP, errno.ENOPROTOOPT, errno.EINVAL, errno.EPERM, errno.ENODEV, errno.EACCES, errno.EBUSY)
@@ -121,28 +121,6 @@ def disconnect_by_connect_to_nothing():
     else:
         raise AssertionError("sent without a connection")
     check(not ulp.is_encrypted(a), "no session")
-
-
-@test
-def sockmap_does_not_take_it():
-    """A socket with a ULP is refused by the kernel; the map is made by the bare system call."""
-    a, b = joined()
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.syscall.restype = ctypes.c_long
-
-    def bpf(command, attributes):
-        buffer = ctypes.create_string_buffer(attributes.ljust(128, b"\0"), 128)
-        return libc.syscall(321, command, buffer, 128), buffer
-
-    fd, _ = bpf(0, struct.pack("IIIII", 15, 4, 4, 1, 0))  # BPF_MAP_CREATE of a BPF_MAP_TYPE_SOCKMAP
-    if fd < 0:
-        skip("no sockmap: %s" % os.strerror(ctypes.get_errno()))
-    defer(os.close, fd)
-    key, value = ctypes.c_uint32(0), ctypes.c_uint32(a.fileno())
-    update = struct.pack("IxxxxQQQ", fd, ctypes.addressof(key), ctypes.addressof(value), 0)
-    result, _ = bpf(2, update)
-    check(result < 0, "sockmap took the socket")
-    still_works(a, b)
 
 
 @test(where=TWO)
