@@ -23,9 +23,12 @@ use super::{
 use crate::{
     crypto::{
         aead::Cipher,
+        agreement::{
+            KeyPair,
+            Refused, //
+        },
         hmac::KernelHmac,
-        rng,
-        x25519::KeyPair, //
+        rng, //
     },
     net::{
         attach,
@@ -35,6 +38,8 @@ use crate::{
         registered::shared,
     },
     proto::{
+        agreement::SharedSecret,
+        eno::Negotiated,
         frame,
         handshake::{
             self,
@@ -44,6 +49,7 @@ use crate::{
         },
         ids::{
             Aead,
+            Tep,
             NONCE_LEN, //
         },
         init::{
@@ -99,6 +105,14 @@ impl From<handshake::Error> for Stop {
     fn from(error: handshake::Error) -> Self {
         pr_debug!("key exchange failed: {:?}\n", error);
         Stop::Fail(errno::proto())
+    }
+}
+
+impl From<Refused> for Stop {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::BadKey => handshake::Error::BadKey.into(),
+        }
     }
 }
 
@@ -194,22 +208,28 @@ fn nonce() -> [u8; NONCE_LEN] {
     nonce
 }
 
-fn key_pair() -> Result<KeyPair> {
+/// The TEP that was negotiated. There is none in raw mode, which exchanges no keys.
+fn tep(negotiated: &Negotiated) -> Result<Tep> {
+    negotiated.tep().ok_or(errno::proto())
+}
+
+/// A pair that was made in advance, if `tep` has any, or else a new one.
+fn key_pair(tep: Tep) -> Result<KeyPair> {
     match shared() {
-        Some(shared) => shared.pool.take_or_generate(),
-        None => KeyPair::generate(),
+        Some(shared) if tep == Tep::X25519 => Ok(KeyPair::X25519(shared.pool.take_or_generate()?)),
+        _ => KeyPair::generate(tep),
     }
 }
 
 /// Host A begins.
 fn send_init1(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner) -> Result<(), Stop> {
     let negotiated = inner.negotiated.as_ref().ok_or(errno::proto())?;
-    let keys = key_pair()?;
+    let keys = key_pair(tep(negotiated)?)?;
     let offer = conn
         .wishes
         .aconf()
         .unwrap_or_else(|| net_state(sk.sk()).aconf());
-    let (state, init1) = AwaitInit2::start(negotiated, offer, &nonce(), keys.public());
+    let (state, init1) = AwaitInit2::start(negotiated, offer, &nonce(), &keys.public());
     let boxed = KBox::new((state, keys), GFP_KERNEL)?;
     queue_message(conn, sk, inner, init1.as_bytes())?;
     inner.step = Step::AwaitInit2(boxed);
@@ -224,13 +244,13 @@ fn answer_init1(
     init1: &[u8],
 ) -> Result<(), Stop> {
     let negotiated = inner.negotiated.as_ref().ok_or(errno::proto())?;
-    let keys = key_pair()?;
+    let keys = key_pair(tep(negotiated)?)?;
     let prefer = conn
         .wishes
         .bconf()
         .unwrap_or_else(|| net_state(sk.sk()).bconf());
     let state = AwaitInit1::new(negotiated, prefer);
-    let (state, init2) = state.on_init1(init1, &nonce(), keys.public())?;
+    let (state, init2) = state.on_init1(init1, &nonce(), &keys.public())?;
     // The peer's key is judged before anything is answered.
     let established = agree(state, keys, init1)?;
     queue_message(conn, sk, inner, init2.as_bytes())?;
@@ -242,9 +262,8 @@ fn agree(
     keys: KeyPair,
     received: &[u8],
 ) -> Result<Established, Stop> {
-    let shared = keys
-        .agree(state.peer_public())
-        .map_err(|_| handshake::Error::BadKey)?;
+    let mut shared = SharedSecret::zeroed(state.peer_public().tep());
+    keys.agree(state.peer_public(), &mut shared)?;
     Ok(state.finish::<KernelHmac>(received, &shared)?)
 }
 
@@ -269,10 +288,11 @@ fn read_message(
 ) -> Result<Option<KVec<u8>>, Stop> {
     let queued = sk.queued();
     let mut prefix = [0; 8];
+    let negotiated = inner.negotiated.as_ref().ok_or(errno::proto())?;
     let have = prefix.len().min(queued as usize);
     let start = prefix.get_mut(..have).ok_or(EINVAL)?;
     sk.as_bh().peek(0, start)?;
-    let need = init::message_len(kind, start)?.unwrap_or(have + 1);
+    let need = init::message_len(kind, tep(negotiated)?, start)?.unwrap_or(have + 1);
     conn.need.store(need as u32, Relaxed);
     if (queued as usize) < need || have < prefix.len() {
         return Ok(None);

@@ -170,7 +170,7 @@ pub(crate) enum Step {
     /// Host A: Init1 is to be sent.
     SendInit1,
     /// Host A: Init1 was sent.
-    AwaitInit2(KBox<(AwaitInit2, crate::crypto::x25519::KeyPair)>),
+    AwaitInit2(KBox<(AwaitInit2, crate::crypto::agreement::KeyPair)>),
     /// Host B.
     AwaitInit1,
 }

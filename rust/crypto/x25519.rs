@@ -18,7 +18,10 @@ use kernel::{
 
 use crate::{
     bindings,
-    crypto::rng,
+    crypto::{
+        agreement::Refused,
+        rng, //
+    },
     net::{
         bh_lock::{
             new_bh_spinlock,
@@ -26,15 +29,11 @@ use crate::{
         },
         queue::OwnedQueue, //
     },
-    proto::secret::Secret, //
+    proto::{
+        ids::X25519_LEN as KEY_LEN,
+        secret::Secret, //
+    }, //
 };
-
-/// Bytes of a private key, a public key and a shared secret.
-pub(crate) const KEY_LEN: usize = 32;
-
-/// The peer's public key makes a shared secret of zeros, which RFC 8548, 5 tells to refuse.
-#[derive(Debug)]
-pub(crate) struct ZeroSecret;
 
 /// A private key and its public key, for one agreement. The private key is wiped on drop.
 ///
@@ -81,18 +80,23 @@ impl KeyPair {
 
     /// X25519 of this private key and the peer's public key, which may be any 32 bytes. Uses the pair up.
     ///
+    /// Refuses a public key that makes a secret of zeros (RFC 8548, 5).
+    ///
     /// Takes tens of microseconds. Context: any but hardirq; meant for process context.
-    pub(crate) fn agree(self, peer: &[u8; KEY_LEN]) -> Result<Secret<KEY_LEN>, ZeroSecret> {
-        let mut shared = Secret::zeroed();
+    pub(crate) fn agree(
+        self,
+        peer: &[u8; KEY_LEN],
+        shared: &mut [u8; KEY_LEN],
+    ) -> Result<(), Refused> {
         // SAFETY: The pointers are to 32 bytes each, the first valid for writes, the others for reads.
         let usable = unsafe {
             bindings::curve25519(
-                shared.expose_mut().as_mut_ptr(),
+                shared.as_mut_ptr(),
                 self.0.private.expose().as_ptr(),
                 peer.as_ptr(),
             )
         };
-        usable.then_some(shared).ok_or(ZeroSecret)
+        usable.then_some(()).ok_or(Refused::BadKey)
     }
 }
 

@@ -21,6 +21,10 @@ pub use super::init::{
 };
 
 use super::{
+    agreement::{
+        PublicKey,
+        SharedSecret, //
+    },
     eno::Negotiated,
     hkdf::{
         extract,
@@ -29,9 +33,9 @@ use super::{
     ids::{
         Aead,
         Role,
+        Tep,
         NONCE_LEN,
-        SESSION_ID_LEN,
-        X25519_LEN, //
+        SESSION_ID_LEN, //
     },
     init::{
         Init1,
@@ -41,12 +45,12 @@ use super::{
         MasterKey,
         SessionSecret, //
     },
-    secret::Secret,
 };
 
 /// Host A, which has sent Init1.
 pub struct AwaitInit2 {
     negotiated: Negotiated,
+    tep: Tep,
     offer: AeadList,
     nonce_a: [u8; NONCE_LEN],
     init1: Message,
@@ -54,16 +58,17 @@ pub struct AwaitInit2 {
 
 impl AwaitInit2 {
     /// The Init1 to send, with `offer` as `sym_cipher_list`, `nonce` as `N_A` and `public` as
-    /// `Pub_A`.
+    /// `Pub_A`, a key for the negotiated TEP.
     pub fn start(
         negotiated: &Negotiated,
         offer: AeadList,
         nonce: &[u8; NONCE_LEN],
-        public: &[u8; X25519_LEN],
+        public: &PublicKey,
     ) -> (AwaitInit2, Message) {
         let init1 = Init1::emit(&offer, nonce, public);
         let state = AwaitInit2 {
             negotiated: *negotiated,
+            tep: public.tep(),
             offer,
             nonce_a: *nonce,
             init1,
@@ -75,7 +80,7 @@ impl AwaitInit2 {
     ///
     /// Fails if it is not well-formed or selects a cipher that was not offered.
     pub fn on_init2(self, init2: &[u8]) -> Result<AwaitSecret, Error> {
-        let received = Init2::parse(init2)?;
+        let received = Init2::parse(self.tep, init2)?;
         let aead = received
             .cipher
             .filter(|aead| self.offer.contains(*aead))
@@ -85,7 +90,7 @@ impl AwaitInit2 {
             role: Role::A,
             aead,
             nonce_a: self.nonce_a,
-            peer_public: *received.public,
+            peer_public: received.public,
             sent: self.init1,
         })
     }
@@ -107,16 +112,16 @@ impl AwaitInit1 {
     }
 
     /// Takes Init1, whole, as [`super::init::message_len`] delimits it; gives the Init2 to send,
-    /// with `nonce` as `N_B` and `public` as `Pub_B`.
+    /// with `nonce` as `N_B` and `public`, a key for the negotiated TEP, as `Pub_B`.
     ///
     /// Fails if it is not well-formed or offers no cipher that is accepted.
     pub fn on_init1(
         self,
         init1: &[u8],
         nonce: &[u8; NONCE_LEN],
-        public: &[u8; X25519_LEN],
+        public: &PublicKey,
     ) -> Result<(AwaitSecret, Message), Error> {
-        let received = Init1::parse(init1)?;
+        let received = Init1::parse(public.tep(), init1)?;
         let aead = self
             .prefer
             .iter()
@@ -128,7 +133,7 @@ impl AwaitInit1 {
             role: Role::B,
             aead,
             nonce_a: *received.nonce,
-            peer_public: *received.public,
+            peer_public: received.public,
             sent: init2,
         };
         Ok((state, init2))
@@ -141,13 +146,13 @@ pub struct AwaitSecret {
     role: Role,
     aead: Aead,
     nonce_a: [u8; NONCE_LEN],
-    peer_public: [u8; X25519_LEN],
+    peer_public: PublicKey,
     sent: Message,
 }
 
 impl AwaitSecret {
     /// The peer's ephemeral public key.
-    pub fn peer_public(&self) -> &[u8; X25519_LEN] {
+    pub fn peer_public(&self) -> &PublicKey {
         &self.peer_public
     }
 
@@ -160,13 +165,15 @@ impl AwaitSecret {
     /// that were given to `on_init1` or `on_init2` (they are part of what is hashed, ignored bytes
     /// included).
     ///
-    /// Fails if `shared` is all zero (RFC 8548, 5; RFC 7748, 6), in constant time.
+    /// Fails if `shared` is another TEP's, or all zero, which is found out in constant time. RFC
+    /// 8548, 5 and RFC 7748, 6 demand that for Curve25519 and Curve448; with the NIST curves it is
+    /// as likely as any other value, but nothing that should be relied on either.
     pub fn finish<H: Hmac>(
         self,
         received: &[u8],
-        shared: &Secret<X25519_LEN>,
+        shared: &SharedSecret,
     ) -> Result<Established, Error> {
-        if shared.ct_eq(&Secret::zeroed()) {
+        if shared.tep() != self.peer_public.tep() || shared.is_zero() {
             return Err(Error::BadKey);
         }
         let sent = self.sent.as_bytes();

@@ -52,34 +52,89 @@ pub const INIT2_MAGIC: u32 = 0x0971_05e0;
 pub const NONCE_LEN: usize = 32;
 /// `K_LEN` of all TEPs of RFC 8548 (section 5).
 pub const K_LEN: usize = 32;
-/// Length of a public key of ECDHE-Curve25519 (RFC 8548, 5).
+/// Length of a coordinate of P-256 and of ECDHE-P256's shared secret (RFC 8548, 5; SEC 1, 2.3.5).
+pub const P256_LEN: usize = 32;
+/// Length of a coordinate of P-521 and of ECDHE-P521's shared secret (RFC 8548, 5; SEC 1, 2.3.5).
+pub const P521_LEN: usize = 66;
+/// Length of a public key and of a shared secret of ECDHE-Curve25519 (RFC 8548, 5).
 pub const X25519_LEN: usize = 32;
+/// Length of a public key and of a shared secret of ECDHE-Curve448 (RFC 8548, 5).
+pub const X448_LEN: usize = 56;
 /// Length of a session ID: the TEP byte and `K_LEN` (RFC 8548, 3.4).
 pub const SESSION_ID_LEN: usize = 1 + K_LEN;
 
 /// A TEP that is implemented (RFC 8548, 7, table 4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tep {
+    /// `TCPCRYPT_ECDHE_P256`.
+    P256,
+    /// `TCPCRYPT_ECDHE_P521`.
+    P521,
     /// `TCPCRYPT_ECDHE_Curve25519`.
     X25519,
+    /// `TCPCRYPT_ECDHE_Curve448`.
+    X448,
 }
 
 impl Tep {
-    /// All that are implemented, best first.
-    pub const ALL: [Tep; 1] = [Tep::X25519];
+    /// All, in the order of table 2 in section 5 of RFC 8548: the required, the recommended, the
+    /// optional ones.
+    ///
+    /// Curve25519 is the cheapest too, and safe against side channels (8.3). Curve448 is safe in
+    /// the same way and stronger, but costs several times as much. The NIST curves are hard to
+    /// compute in constant time, which the kernel's code for them is not in all its parts.
+    pub const ALL: [Tep; 4] = [Tep::X25519, Tep::X448, Tep::P256, Tep::P521];
+
+    /// What is offered and accepted where nothing else was asked for: the one that every other
+    /// implementation has to have as well (RFC 8548, 5). More of them would be bytes in every SYN
+    /// for a peer that breaks the RFC, and would let any peer choose how much a connection costs.
+    pub const DEFAULT: [Tep; 1] = [Tep::X25519];
+
+    /// The longest [`Tep::public_len`].
+    pub const MAX_PUBLIC_LEN: usize = Tep::P521.public_len();
+
+    /// The longest [`Tep::shared_len`].
+    pub const MAX_SHARED_LEN: usize = Tep::P521.shared_len();
 
     /// Its identifier: seven bits, the "v" bit clear.
     pub const fn id(self) -> u8 {
         match self {
+            Tep::P256 => 0x21,
+            Tep::P521 => 0x22,
             Tep::X25519 => 0x23,
+            Tep::X448 => 0x24,
         }
     }
 
     /// The TEP of identifier `id` (the "v" bit clear), if implemented.
     pub const fn from_id(id: u8) -> Option<Tep> {
         match id {
+            0x21 => Some(Tep::P256),
+            0x22 => Some(Tep::P521),
             0x23 => Some(Tep::X25519),
+            0x24 => Some(Tep::X448),
             _ => None,
+        }
+    }
+
+    /// Length of `Pub_A` and `Pub_B` in Init1 and Init2 (RFC 8548, 5). For the NIST curves that is
+    /// `pubkey_len` (two bytes), a byte with the sign of y, and x.
+    pub const fn public_len(self) -> usize {
+        match self {
+            Tep::P256 => 3 + P256_LEN,
+            Tep::P521 => 3 + P521_LEN,
+            Tep::X25519 => X25519_LEN,
+            Tep::X448 => X448_LEN,
+        }
+    }
+
+    /// Length of the shared secret (RFC 8548, 5).
+    pub const fn shared_len(self) -> usize {
+        match self {
+            Tep::P256 => P256_LEN,
+            Tep::P521 => P521_LEN,
+            Tep::X25519 => X25519_LEN,
+            Tep::X448 => X448_LEN,
         }
     }
 }

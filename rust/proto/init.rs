@@ -7,12 +7,13 @@
 //! it. What the messages do is in [`super::handshake`].
 
 use super::{
+    agreement::PublicKey,
     ids::{
         Aead,
+        Tep,
         INIT1_MAGIC,
         INIT2_MAGIC,
-        NONCE_LEN,
-        X25519_LEN, //
+        NONCE_LEN, //
     },
     wire::{
         Bytes,
@@ -24,14 +25,8 @@ use super::{
 /// and bounds what a peer makes us keep.
 pub const MAX_INIT_LEN: usize = 4096;
 
-/// The longest message that is sent: an Init1 with a full [`AeadList`].
-pub const MAX_OWN_INIT_LEN: usize = 9 + 2 * AeadList::MAX + NONCE_LEN + X25519_LEN;
-
-/// The shortest Init1: an empty list of ciphers, which is refused as such.
-const MIN_INIT1_LEN: usize = 9 + NONCE_LEN + X25519_LEN;
-
-/// The shortest Init2.
-const MIN_INIT2_LEN: usize = 10 + NONCE_LEN + X25519_LEN;
+/// The longest message that is sent: an Init1 with a full [`AeadList`] and the longest public key.
+pub const MAX_OWN_INIT_LEN: usize = 9 + 2 * AeadList::MAX + NONCE_LEN + Tep::MAX_PUBLIC_LEN;
 
 /// Why the key exchange failed: the connection has to be aborted with an error that is not
 /// end-of-file (RFC 8548, 3.3).
@@ -46,7 +41,8 @@ pub enum Error {
     NoCommonCipher,
     /// Host B chose a cipher that host A did not offer.
     CipherNotOffered,
-    /// The peer's public key leads to the all-zero shared secret (RFC 8548, 5).
+    /// The peer's public key is not encoded as it must be, is not a point of the curve, or leads to
+    /// the all-zero shared secret (RFC 8548, 5).
     BadKey,
 }
 
@@ -67,20 +63,25 @@ impl Kind {
         }
     }
 
-    const fn min_len(self) -> usize {
-        match self {
-            Kind::Init1 => MIN_INIT1_LEN,
-            Kind::Init2 => MIN_INIT2_LEN,
-        }
+    /// The length of the shortest message for `tep`: an Init1 with an empty list of ciphers (which
+    /// is refused as such), or an Init2.
+    const fn min_len(self, tep: Tep) -> usize {
+        let before_nonce: usize = match self {
+            Kind::Init1 => 9,
+            Kind::Init2 => 10,
+        };
+        before_nonce
+            .saturating_add(NONCE_LEN)
+            .saturating_add(tep.public_len())
     }
 }
 
 /// The length of the message that the stream begins with, of which `prefix` is there so far (it may
-/// be longer).
+/// be longer). `tep` is the negotiated TEP.
 ///
 /// `Ok(None)` as long as that can't be told: eight bytes are needed. A wrong magic number is an
 /// error with its first wrong byte.
-pub fn message_len(kind: Kind, prefix: &[u8]) -> Result<Option<usize>, Error> {
+pub fn message_len(kind: Kind, tep: Tep, prefix: &[u8]) -> Result<Option<usize>, Error> {
     if prefix
         .iter()
         .zip(kind.magic().to_be_bytes())
@@ -93,7 +94,7 @@ pub fn message_len(kind: Kind, prefix: &[u8]) -> Result<Option<usize>, Error> {
         return Ok(None);
     };
     let len = usize::try_from(len).map_err(|_| Error::BadLength)?;
-    if (kind.min_len()..=MAX_INIT_LEN).contains(&len) {
+    if (kind.min_len(tep)..=MAX_INIT_LEN).contains(&len) {
         Ok(Some(len))
     } else {
         Err(Error::BadLength)
@@ -101,8 +102,8 @@ pub fn message_len(kind: Kind, prefix: &[u8]) -> Result<Option<usize>, Error> {
 }
 
 /// The fields of `message`, a whole message, after the first two.
-fn fields(kind: Kind, message: &[u8]) -> Result<Reader<'_>, Error> {
-    if message_len(kind, message)? != Some(message.len()) {
+fn fields(kind: Kind, tep: Tep, message: &[u8]) -> Result<Reader<'_>, Error> {
+    if message_len(kind, tep, message)? != Some(message.len()) {
         return Err(Error::BadLength);
     }
     let mut fields = Reader::new(message);
@@ -189,22 +190,20 @@ pub struct Init1<'a> {
     /// `N_A`.
     pub nonce: &'a [u8; NONCE_LEN],
     /// `Pub_A`.
-    pub public: &'a [u8; X25519_LEN],
+    pub public: PublicKey,
 }
 
 impl<'a> Init1<'a> {
     /// Reads a whole message. Bytes after `Pub_A` are permitted and ignored.
-    pub fn parse(message: &'a [u8]) -> Result<Self, Error> {
-        let mut fields = fields(Kind::Init1, message)?;
-        let mut parse = || {
-            let ciphers = usize::from(fields.u8()?);
-            Some(Self {
-                ciphers: Reader::new(fields.take(ciphers.checked_mul(2)?)?),
-                nonce: fields.array()?,
-                public: fields.array()?,
-            })
-        };
-        parse().ok_or(Error::BadLength)
+    pub fn parse(tep: Tep, message: &'a [u8]) -> Result<Self, Error> {
+        let mut fields = fields(Kind::Init1, tep, message)?;
+        let nciphers = usize::from(fields.u8().ok_or(Error::BadLength)?);
+        let ciphers = fields.take(nciphers.saturating_mul(2));
+        Ok(Self {
+            ciphers: Reader::new(ciphers.ok_or(Error::BadLength)?),
+            nonce: fields.array().ok_or(Error::BadLength)?,
+            public: PublicKey::parse(tep, &mut fields)?,
+        })
     }
 
     /// Whether `sym_cipher_list` has `aead`. Unknown identifiers in the list don't matter.
@@ -214,14 +213,19 @@ impl<'a> Init1<'a> {
     }
 
     /// Writes the message, without ignored bytes.
-    pub fn emit(offer: &AeadList, nonce: &[u8; NONCE_LEN], public: &[u8; X25519_LEN]) -> Message {
+    pub fn emit(offer: &AeadList, nonce: &[u8; NONCE_LEN], public: &PublicKey) -> Message {
         let ids = offer.iter().flat_map(|aead| aead.id().to_be_bytes());
         let ciphers = Bytes::<{ 2 * AeadList::MAX }>::collect(ids);
         // At most `AeadList::MAX`, which is 8.
         let nciphers = u8::try_from(offer.iter().count()).unwrap_or(u8::MAX);
         Message::new(
             Kind::Init1,
-            &[&[nciphers], ciphers.as_bytes(), nonce, public],
+            &[
+                &[nciphers],
+                ciphers.as_bytes(),
+                nonce,
+                public.emit().as_bytes(),
+            ],
         )
     }
 }
@@ -233,25 +237,25 @@ pub struct Init2<'a> {
     /// `N_B`.
     pub nonce: &'a [u8; NONCE_LEN],
     /// `Pub_B`.
-    pub public: &'a [u8; X25519_LEN],
+    pub public: PublicKey,
 }
 
 impl<'a> Init2<'a> {
     /// Reads a whole message. Bytes after `Pub_B` are permitted and ignored.
-    pub fn parse(message: &'a [u8]) -> Result<Self, Error> {
-        let mut fields = fields(Kind::Init2, message)?;
-        let mut parse = || {
-            Some(Self {
-                cipher: Aead::from_id(fields.be16()?),
-                nonce: fields.array()?,
-                public: fields.array()?,
-            })
-        };
-        parse().ok_or(Error::BadLength)
+    pub fn parse(tep: Tep, message: &'a [u8]) -> Result<Self, Error> {
+        let mut fields = fields(Kind::Init2, tep, message)?;
+        Ok(Self {
+            cipher: Aead::from_id(fields.be16().ok_or(Error::BadLength)?),
+            nonce: fields.array().ok_or(Error::BadLength)?,
+            public: PublicKey::parse(tep, &mut fields)?,
+        })
     }
 
     /// Writes the message, without ignored bytes.
-    pub fn emit(cipher: Aead, nonce: &[u8; NONCE_LEN], public: &[u8; X25519_LEN]) -> Message {
-        Message::new(Kind::Init2, &[&cipher.id().to_be_bytes(), nonce, public])
+    pub fn emit(cipher: Aead, nonce: &[u8; NONCE_LEN], public: &PublicKey) -> Message {
+        Message::new(
+            Kind::Init2,
+            &[&cipher.id().to_be_bytes(), nonce, public.emit().as_bytes()],
+        )
     }
 }

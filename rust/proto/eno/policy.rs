@@ -97,12 +97,16 @@ impl TepList {
 }
 
 impl Default for TepList {
-    /// All that there are.
+    /// [`Tep::DEFAULT`].
     fn default() -> Self {
-        Self {
+        let mut list = Self {
             teps: Tep::ALL,
-            len: Self::MAX,
+            len: Tep::DEFAULT.len(),
+        };
+        for (place, tep) in list.teps.iter_mut().zip(Tep::DEFAULT) {
+            *place = tep;
         }
+        list
     }
 }
 
@@ -167,7 +171,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Offers fresh key exchange by every TEP, application-aware bit clear, with `role` as an active
+    /// Offers fresh key exchange by the default TEPs, application-aware bit clear, with `role` as an active
     /// opener. A passive opener is always host B.
     pub fn new(role: Role) -> Self {
         Self {

@@ -9,17 +9,18 @@ use std::vec::Vec;
 use crate::{
     primitives::HostHmac,
     proto::{
+        agreement::{PublicKey, SharedSecret},
         eno::{
             find, has_data_bearing_fast_open, has_eno, suboption::SynForm, Answer, Aware, Found,
             Negotiated, Offered, Policy, RawContents, Reason,
         },
         frame::{parse_plain, Header, FLAG_FINP, FLAG_URGP},
         handshake::{AeadList, AwaitInit1, AwaitInit2},
-        ids::Role,
+        ids::{Role, Tep},
         init::{message_len, Init1, Init2, Kind, MAX_INIT_LEN},
         secret::Secret,
     },
-    support::{eno, negotiate, AEADS},
+    support::{eno, negotiate, AEADS, TEPS},
 };
 
 /// A target: its name, which is also that of its corpus, and its function.
@@ -139,20 +140,29 @@ fn check(
 
 /// `data` are the first bytes of host A's stream.
 pub fn init1(data: &[u8]) {
-    let Some(message) = whole_message(Kind::Init1, data) else {
+    for tep in TEPS {
+        let Some(message) = whole_message(Kind::Init1, tep, data) else {
+            continue;
+        };
+        if let Ok(read) = Init1::parse(tep, message) {
+            check_key(tep, &read.public, message);
+        }
+    }
+
+    let Some(message) = whole_message(Kind::Init1, Tep::X25519, data) else {
         return;
     };
-    let Ok(read) = Init1::parse(message) else {
+    let Ok(read) = Init1::parse(Tep::X25519, message) else {
         return;
     };
     let (_, b) = negotiate();
     let offered: Vec<_> = AEADS.into_iter().filter(|a| read.offers(*a)).collect();
     let state = AwaitInit1::new(&b, AeadList::default());
-    match state.on_init1(message, &[1; 32], &[2; 32]) {
+    match state.on_init1(message, &[1; 32], &PublicKey::X25519([2; 32])) {
         Ok((state, init2)) => {
             assert_eq!(Some(&state.aead()), offered.first());
-            assert_eq!(state.peer_public(), read.public);
-            let init2 = Init2::parse(init2.as_bytes()).unwrap();
+            assert_eq!(state.peer_public(), &read.public);
+            let init2 = Init2::parse(Tep::X25519, init2.as_bytes()).unwrap();
             assert_eq!(init2.cipher, Some(state.aead()));
             finish(|secret| state.finish::<HostHmac>(message, secret).is_ok());
         }
@@ -162,40 +172,60 @@ pub fn init1(data: &[u8]) {
 
 /// `data` are the first bytes of host B's stream.
 pub fn init2(data: &[u8]) {
-    let Some(message) = whole_message(Kind::Init2, data) else {
+    for tep in TEPS {
+        let Some(message) = whole_message(Kind::Init2, tep, data) else {
+            continue;
+        };
+        if let Ok(read) = Init2::parse(tep, message) {
+            check_key(tep, &read.public, message);
+        }
+    }
+
+    let Some(message) = whole_message(Kind::Init2, Tep::X25519, data) else {
         return;
     };
-    let read = Init2::parse(message).unwrap();
+    let read = Init2::parse(Tep::X25519, message).unwrap();
     let (a, _) = negotiate();
-    let (state, _) = AwaitInit2::start(&a, AeadList::default(), &[1; 32], &[2; 32]);
+    let public = PublicKey::X25519([2; 32]);
+    let (state, _) = AwaitInit2::start(&a, AeadList::default(), &[1; 32], &public);
     match state.on_init2(message) {
         Ok(state) => {
             assert_eq!(Some(state.aead()), read.cipher);
-            assert_eq!(state.peer_public(), read.public);
+            assert_eq!(state.peer_public(), &read.public);
             finish(|secret| state.finish::<HostHmac>(message, secret).is_ok());
         }
         Err(_) => assert!(read.cipher.is_none()),
     }
 }
 
-fn finish(with: impl FnOnce(&Secret<32>) -> bool) {
+/// A key that was read is written as it was in the message.
+fn check_key(tep: Tep, public: &PublicKey, message: &[u8]) {
+    assert_eq!(public.tep(), tep);
+    let written = public.emit();
+    assert_eq!(written.as_bytes().len(), tep.public_len());
+    assert!(message
+        .windows(tep.public_len())
+        .any(|window| window == written.as_bytes()));
+}
+
+fn finish(with: impl FnOnce(&SharedSecret) -> bool) {
     let mut secret = Secret::zeroed();
     secret.expose_mut()[0] = 1;
-    assert!(with(&secret));
+    assert!(with(&SharedSecret::X25519(secret)));
 }
 
 /// The message that `stream` begins with, if it is there. The stream arrives in any pieces, so the
 /// answer must not change with the number of bytes that are there.
-fn whole_message(kind: Kind, stream: &[u8]) -> Option<&[u8]> {
-    let answer = message_len(kind, stream);
+fn whole_message(kind: Kind, tep: Tep, stream: &[u8]) -> Option<&[u8]> {
+    let answer = message_len(kind, tep, stream);
     for n in 0..stream.len().min(12) {
-        match message_len(kind, &stream[..n]) {
+        match message_len(kind, tep, &stream[..n]) {
             Ok(None) => assert!(n < 8),
             early => assert_eq!(early, answer),
         }
     }
     let len = answer.ok()??;
-    assert!(stream.len() >= 8 && (73..=MAX_INIT_LEN).contains(&len));
+    assert!(stream.len() >= 8 && (41 + tep.public_len()..=MAX_INIT_LEN).contains(&len));
     stream.get(..len)
 }
 

@@ -7,7 +7,12 @@ use std::vec::Vec;
 use aes_gcm::aead::{AeadInPlace, KeyInit};
 use hmac::Mac;
 
-use crate::proto::{hkdf::Hmac, ids::Aead, secret::Secret};
+use crate::proto::{
+    agreement::{PublicKey, SharedSecret},
+    hkdf::Hmac,
+    ids::Aead,
+    secret::Secret,
+};
 
 /// HMAC-SHA256 of the crates `hmac` and `sha2`.
 pub struct HostHmac;
@@ -28,14 +33,17 @@ impl X25519 {
         Self(private.into())
     }
 
-    pub fn public(&self) -> [u8; 32] {
-        x25519_dalek::PublicKey::from(&self.0).to_bytes()
+    pub fn public(&self) -> PublicKey {
+        PublicKey::X25519(x25519_dalek::PublicKey::from(&self.0).to_bytes())
     }
 
-    pub fn shared(&self, peer: &[u8; 32]) -> Secret<32> {
+    pub fn shared(&self, peer: &PublicKey) -> SharedSecret {
+        let PublicKey::X25519(peer) = peer else {
+            panic!("{:?}", peer.tep());
+        };
         let mut shared = Secret::zeroed();
         *shared.expose_mut() = self.0.diffie_hellman(&(*peer).into()).to_bytes();
-        shared
+        SharedSecret::X25519(shared)
     }
 }
 

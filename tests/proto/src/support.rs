@@ -10,11 +10,12 @@ use crate::{
         eno::{Answer, Negotiated, Offered, Policy, NON_SYN_OPTION},
         frame::{parse_plain, Header, Plain, FLAG_URGP, HEADER_LEN},
         handshake::{AeadList, AwaitInit1, AwaitInit2, Established},
-        ids::{Aead, Role},
+        ids::{Aead, Role, Tep},
         keys::{Direction, MasterKey, NonceRandomizer},
     },
 };
 
+pub const TEPS: [Tep; 4] = [Tep::P256, Tep::P521, Tep::X25519, Tep::X448];
 pub const AEADS: [Aead; 3] = [Aead::Aes128Gcm, Aead::Aes256Gcm, Aead::ChaCha20Poly1305];
 
 /// An ENO option with these contents.
@@ -42,14 +43,14 @@ pub fn ack_options(more: &[u8]) -> Vec<u8> {
 }
 
 /// An Init1 with any `sym_cipher_list` and ignored bytes, written without the code under test.
-pub fn init1(ciphers: &[u16], nonce: &[u8; 32], public: &[u8; 32], ignored: &[u8]) -> Vec<u8> {
+pub fn init1(ciphers: &[u16], nonce: &[u8; 32], public: &[u8], ignored: &[u8]) -> Vec<u8> {
     let mut fields = vec![u8::try_from(ciphers.len()).unwrap()];
     fields.extend(ciphers.iter().flat_map(|id| id.to_be_bytes()));
     init([0x15, 0x10, 0x1a, 0x0e], &[&fields, nonce, public, ignored])
 }
 
 /// An Init2 with any `sym_cipher` and ignored bytes, written without the code under test.
-pub fn init2(cipher: u16, nonce: &[u8; 32], public: &[u8; 32], ignored: &[u8]) -> Vec<u8> {
+pub fn init2(cipher: u16, nonce: &[u8; 32], public: &[u8], ignored: &[u8]) -> Vec<u8> {
     let fields: [&[u8]; 4] = [&cipher.to_be_bytes(), nonce, public, ignored];
     init([0x09, 0x71, 0x05, 0xe0], &fields)
 }

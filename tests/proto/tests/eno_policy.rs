@@ -122,12 +122,16 @@ fn a_list_of_teps_has_at_least_one_and_none_twice() {
         let one = TepList::from_slice(&[tep]).unwrap();
         assert_eq!(one.iter().collect::<Vec<_>>(), [tep]);
     }
-    assert_eq!(TepList::from_slice(&Tep::ALL), Some(TepList::default()));
+    let all = TepList::from_slice(&Tep::ALL).unwrap();
+    assert_eq!(all.iter().collect::<Vec<_>>(), Tep::ALL);
+    let default = TepList::from_slice(&[Tep::X25519]);
+    assert_eq!(Some(TepList::default()), default);
 }
 
 #[test]
 fn an_active_opener_offers_all_its_teps_the_best_last() {
-    let option = Offered::new(&Policy::new(Role::B)).option();
+    let all = TepList::from_slice(&Tep::ALL).unwrap();
+    let option = Offered::new(&Policy::new(Role::B).teps(all)).option();
     let best_last = Tep::ALL.iter().rev().map(|tep| tep.id());
     let contents: Vec<u8> = [0x01].into_iter().chain(best_last).collect();
     assert_eq!(option.as_bytes(), eno(&contents));

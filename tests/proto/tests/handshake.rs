@@ -5,6 +5,7 @@
 use tcpcrypt_proto_tests::{
     primitives::{HostHmac, X25519},
     proto::{
+        agreement::{PublicKey, SharedSecret},
         eno::{Answer, Negotiated, Offered, Policy},
         handshake::{AeadList, AwaitInit1, AwaitInit2, Error, Established},
         ids::{Aead, Role},
@@ -16,7 +17,7 @@ use tcpcrypt_proto_tests::{
 
 const N_A: [u8; 32] = [0xaa; 32];
 const N_B: [u8; 32] = [0xbb; 32];
-const PUBLIC: [u8; 32] = [9; 32];
+const PUBLIC: PublicKey = PublicKey::X25519([9; 32]);
 
 fn list(aeads: &[Aead]) -> AeadList {
     AeadList::from_slice(aeads).unwrap()
@@ -38,17 +39,17 @@ fn accept(offer: &[Aead], cipher: u16) -> Result<Aead, Error> {
 }
 
 fn init1(ciphers: &[u16]) -> Vec<u8> {
-    support::init1(ciphers, &N_A, &PUBLIC, &[])
+    support::init1(ciphers, &N_A, PUBLIC.emit().as_bytes(), &[])
 }
 
 fn init2(cipher: u16, ignored: &[u8]) -> Vec<u8> {
-    support::init2(cipher, &N_B, &PUBLIC, ignored)
+    support::init2(cipher, &N_B, PUBLIC.emit().as_bytes(), ignored)
 }
 
-fn shared(byte: u8) -> Secret<32> {
+fn shared(byte: u8) -> SharedSecret {
     let mut secret = Secret::zeroed();
     secret.expose_mut()[31] = byte;
-    secret
+    SharedSecret::X25519(secret)
 }
 
 /// Whether both have the same keys in both directions.
@@ -153,13 +154,14 @@ fn the_wrong_message_is_refused() {
 #[test]
 fn the_peers_public_key_is_handed_out() {
     let (a, b) = negotiate();
-    let (host_a, init1) = AwaitInit2::start(&a, list(&AEADS), &N_A, &[1; 32]);
+    let [pub_a, pub_b] = [[1; 32], [2; 32]].map(PublicKey::X25519);
+    let (host_a, init1) = AwaitInit2::start(&a, list(&AEADS), &N_A, &pub_a);
     let (host_b, init2) = AwaitInit1::new(&b, list(&AEADS))
-        .on_init1(init1.as_bytes(), &N_B, &[2; 32])
+        .on_init1(init1.as_bytes(), &N_B, &pub_b)
         .unwrap();
     let host_a = host_a.on_init2(init2.as_bytes()).unwrap();
-    assert_eq!(host_a.peer_public(), &[2; 32]);
-    assert_eq!(host_b.peer_public(), &[1; 32]);
+    assert_eq!(host_a.peer_public(), &pub_b);
+    assert_eq!(host_b.peer_public(), &pub_a);
 }
 
 #[test]
@@ -180,6 +182,18 @@ fn the_all_zero_shared_secret_is_refused() {
     let host_a = host_a.on_init2(&second).unwrap();
     let zero = host_a.finish::<HostHmac>(&second, &shared(0));
     assert_eq!(zero.err(), Some(Error::BadKey));
+}
+
+#[test]
+fn the_shared_secret_of_another_tep_is_refused() {
+    let first = init1(&[1]);
+    let (host_b, _) = AwaitInit1::new(&negotiate().1, list(&AEADS))
+        .on_init1(&first, &N_B, &PUBLIC)
+        .unwrap();
+    let mut secret = Secret::zeroed();
+    secret.expose_mut()[0] = 1;
+    let other = host_b.finish::<HostHmac>(&first, &SharedSecret::X448(secret));
+    assert_eq!(other.err(), Some(Error::BadKey));
 }
 
 #[test]

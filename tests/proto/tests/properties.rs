@@ -6,6 +6,7 @@ use proptest::{array::uniform32, collection::vec, option, prelude::*, sample::se
 use tcpcrypt_proto_tests::{
     primitives::HostHmac,
     proto::{
+        agreement::{Compressed, PublicKey},
         eno::{
             find, has_eno,
             suboption::{negotiated, SynForm},
@@ -18,8 +19,22 @@ use tcpcrypt_proto_tests::{
         keys::{Direction, MasterKey, SessionSecret},
         secret::Secret,
     },
-    support::{self, eno, exchange, negotiate, negotiate_by, Clear, Half, AEADS},
+    support::{self, eno, exchange, negotiate, negotiate_by, Clear, Half, AEADS, TEPS},
 };
+
+/// Any public key that can be encoded.
+fn public_key() -> impl Strategy<Value = PublicKey> {
+    fn point<const N: usize>((bytes, y_is_odd): (Vec<u8>, bool)) -> Compressed<N> {
+        let x = bytes.try_into().unwrap();
+        Compressed { x, y_is_odd }
+    }
+    prop_oneof![
+        (vec(any::<u8>(), 32), any::<bool>()).prop_map(|p| PublicKey::P256(point(p))),
+        (vec(any::<u8>(), 66), any::<bool>()).prop_map(|p| PublicKey::P521(point(p))),
+        vec(any::<u8>(), 32).prop_map(|u| PublicKey::X25519(u.try_into().unwrap())),
+        vec(any::<u8>(), 56).prop_map(|u| PublicKey::X448(u.try_into().unwrap())),
+    ]
+}
 
 /// A suboption, written by the rules of RFC 8547 without the code under test.
 #[derive(Clone, Debug)]
@@ -178,14 +193,16 @@ proptest! {
     fn init1_is_read_as_it_was_written(
         ciphers in vec(any::<u16>(), 0..=255),
         nonce in uniform32(any::<u8>()),
-        public in uniform32(any::<u8>()),
+        public in public_key(),
         ignored in vec(any::<u8>(), 0..100),
     ) {
-        let message = support::init1(&ciphers, &nonce, &public, &ignored);
-        let len = message_len(Kind::Init1, &message);
+        let tep = public.tep();
+        let encoded = public.emit();
+        let message = support::init1(&ciphers, &nonce, encoded.as_bytes(), &ignored);
+        let len = message_len(Kind::Init1, tep, &message);
         prop_assert_eq!(len, Ok(Some(message.len())));
-        let read = Init1::parse(&message).unwrap();
-        prop_assert_eq!((read.nonce, read.public), (&nonce, &public));
+        let read = Init1::parse(tep, &message).unwrap();
+        prop_assert_eq!((read.nonce, read.public), (&nonce, public));
         for aead in AEADS {
             prop_assert_eq!(read.offers(aead), ciphers.contains(&aead.id()));
         }
@@ -195,27 +212,30 @@ proptest! {
     fn own_messages_have_no_ignored_bytes(
         offer in aeads(),
         nonce in uniform32(any::<u8>()),
-        public in uniform32(any::<u8>()),
+        public in public_key(),
     ) {
+        let encoded = public.emit();
         let ids: Vec<u16> = offer.iter().map(|aead| aead.id()).collect();
         let list = AeadList::from_slice(&offer).unwrap();
         let message = Init1::emit(&list, &nonce, &public);
-        prop_assert_eq!(message.as_bytes(), support::init1(&ids, &nonce, &public, &[]));
+        prop_assert_eq!(message.as_bytes(), support::init1(&ids, &nonce, encoded.as_bytes(), &[]));
         let message = Init2::emit(offer[0], &nonce, &public);
-        prop_assert_eq!(message.as_bytes(), support::init2(ids[0], &nonce, &public, &[]));
+        prop_assert_eq!(message.as_bytes(), support::init2(ids[0], &nonce, encoded.as_bytes(), &[]));
     }
 
     #[test]
     fn the_length_does_not_depend_on_how_much_is_there(
+        tep in select(&TEPS[..]),
         len: u32,
         rest in vec(any::<u8>(), 0..20),
     ) {
         let stream = [&0x0971_05e0u32.to_be_bytes()[..], &len.to_be_bytes(), &rest].concat();
-        let answer = message_len(Kind::Init2, &stream);
-        let usual = (74..=MAX_INIT_LEN).contains(&usize::try_from(len).unwrap());
+        let answer = message_len(Kind::Init2, tep, &stream);
+        let shortest = 10 + 32 + tep.public_len();
+        let usual = (shortest..=MAX_INIT_LEN).contains(&usize::try_from(len).unwrap());
         prop_assert_eq!(answer.is_ok(), usual);
         for n in 8..stream.len() {
-            prop_assert_eq!(message_len(Kind::Init2, &stream[..n]), answer);
+            prop_assert_eq!(message_len(Kind::Init2, tep, &stream[..n]), answer);
         }
     }
 
@@ -311,7 +331,7 @@ proptest! {
             &b,
             AeadList::from_slice(&prefer).unwrap(),
         );
-        let result = state.on_init1(&init1, &[3; 32], &[4; 32]);
+        let result = state.on_init1(&init1, &[3; 32], &PublicKey::X25519([4; 32]));
         prop_assert_eq!(result.err(), Some(Error::NoCommonCipher));
     }
 
