@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""The example programs: authenticate, which proves a shared secret for a session ID."""
+"""The example programs: authenticate, which proves a shared secret for a session ID, and a TLS client and server that find
+each other by TCP-ENO.
+"""
 
 import atexit
 import functools
@@ -11,10 +13,13 @@ import subprocess
 import tempfile
 
 from lib import net, ulp
+from lib.bridge import middlebox, without
 from lib.capture import Capture
 from lib.data import CANARY, recv_exactly
-from lib.harness import FAMILIES, Background, check, defer, equal, main, skip, test, until
-from lib.programs import directory, listens, stop
+from lib.harness import FAMILIES, Background, check, defer, equal, main, test, until
+from lib.programs import directory, listens, needs, stop
+from peer import eno
+from peer.tcp import ACK, SYN
 
 EXAMPLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "examples")
 TEXT = CANARY * 1000
@@ -22,12 +27,19 @@ TEXT = CANARY * 1000
 
 @functools.cache
 def program(name):
-    """Compiled when it is first asked for."""
-    if not shutil.which("gcc"):
-        skip("no gcc")
+    """As scripts/check built it; else it is compiled when it is first asked for."""
+    needs("make", "gcc")
+
+    def make(out, options):
+        command = ["make", options, "-C", EXAMPLES, "OUT=" + out, out + "/" + name]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    built = os.path.join(EXAMPLES, "..", "build", "examples")
+    if make(built, "-q").returncode == 0:
+        return built + "/" + name
     out = tempfile.mkdtemp(prefix="tcs")
     atexit.register(shutil.rmtree, out, True)
-    made = subprocess.run(["make", "-sC", EXAMPLES, "OUT=" + out, out + "/" + name], capture_output=True, text=True)
+    made = make(out, "-s")
     equal((made.returncode, made.stderr), (0, ""), "make")
     return out + "/" + name
 
@@ -194,6 +206,135 @@ def plain_connection_is_refused(family):
 def secret_that_is_too_short_is_refused():
     client = authenticate_connect(hosts().a, hosts().address("b", 4), 4005, b"short")
     check("less than 32 bytes" in client.ends(1), client.error())
+
+
+def new_certificate():
+    """(certificate, key), signed by itself."""
+    (openssl,) = needs("openssl")
+    path = tempfile.mkdtemp(prefix="tcs")
+    atexit.register(shutil.rmtree, path, True)
+    command = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=example -out %s/cert -keyout %s/key"
+    net.run([openssl] + (command % (path, path)).split())
+    return path + "/cert", path + "/key"
+
+
+@functools.cache
+def certificate():
+    """That of the TLS server."""
+    return new_certificate()
+
+
+LINES = b"".join(b"%d %s\n" % (number, CANARY) for number in range(50))
+
+
+def tls_server(ns, address, port):
+    server = Process(ns, [program("tls_server"), address, str(port), *certificate()])
+    until(lambda: listens(ns, port) or server.child.poll() is not None, 20, "listener")
+    return server
+
+
+def tls_client(ns, address, port, trusted=None):
+    return Process(ns, [program("tls_client"), address, str(port), trusted or certificate()[0]], LINES)
+
+
+@test(family=FAMILIES, timeout=120)
+def tls_is_negotiated_by_eno(family):
+    """TEP 0x20, and nothing of what is said is on the wire."""
+    address = hosts().address("b", family)
+    server = tls_server(hosts().b, address, 4011)
+    watch()
+    client = tls_client(hosts().a, address, 4011)
+    equal(client.ends(0), "TLSv1.3 by TCP-ENO", "client")
+    equal(server.error(), "TLSv1.3 by TCP-ENO", "server")
+    check(client.output() == LINES, "what came back")
+
+
+@test(family=FAMILIES, timeout=120)
+def tls_client_is_plain_with_a_server_that_offers_nothing(family):
+    address = hosts().address("b", family)
+    plain = hosts().b.socket(family)
+    defer(plain.close)
+    plain.bind((address, 4012))
+    plain.listen()
+    client = tls_client(hosts().a, address, 4012)
+    other, _ = plain.accept()
+    defer(other.close)
+    line = LINES.splitlines(True)[0]
+    equal(recv_exactly(other, len(line)), line, "first line, in the clear")
+    equal(client.error(), "plain TCP", "client")
+
+
+@test(family=FAMILIES, timeout=120)
+def tls_server_is_plain_with_a_client_that_offers_nothing(family):
+    address = hosts().address("b", family)
+    server = tls_server(hosts().b, address, 4013)
+    plain = hosts().a.socket(family)
+    defer(plain.close)
+    plain.settimeout(30)
+    plain.connect((address, 4013))
+    plain.sendall(LINES)
+    equal(recv_exactly(plain, len(LINES)), LINES, "what came back")
+    equal(server.error(), "plain TCP", "server")
+
+
+@test(family=FAMILIES, timeout=120)
+def tls_programs_do_not_encrypt_with_tcpcrypt(family):
+    """A host that offers tcpcrypt and one that offers TLS have no TEP in common."""
+    address = hosts().address("b", family)
+    server = tls_server(hosts().b, address, 4014)
+    client = hosts().a.socket(family)
+    defer(client.close)
+    client.settimeout(30)
+    ulp.attach(client)
+    client.connect((address, 4014))
+    client.sendall(LINES)
+    equal(recv_exactly(client, len(LINES)), LINES, "what came back")
+    equal(server.error(), "plain TCP", "server")
+    equal(ulp.ulp_name(client), b"", "ULP")
+
+
+def in_syn(segment):
+    """Another TEP, which neither side has, put before what the client offers."""
+    if segment.flags & (SYN | ACK) == SYN:
+        without(segment, eno.KIND)
+        segment.options = segment.options + eno.option(0x21, 0x20)
+
+
+def in_synack(segment):
+    """The application-aware bit set in what the server answers."""
+    if segment.has(SYN | ACK):
+        segment.options = segment.options.replace(eno.option(1, 0x20), eno.option(3, 0x20))
+
+
+@test(family=FAMILIES, change=(in_syn, in_synack), timeout=120)
+def tls_is_bound_to_the_negotiation(family, change):
+    """Options are changed on the way so that TLS is negotiated all the same: both programs notice."""
+    box, seen = middlebox(), []
+    address = box.address("b", family)
+
+    def rule(segment, to_b):
+        before = segment.options
+        change(segment)
+        seen.append(segment.options != before)
+        return [segment]
+
+    defer(setattr, box, "rule", box.rule)
+    server = tls_server(box.b, address, 4015)
+    box.rule = rule
+    client = tls_client(box.a, address, 4015)
+    equal(client.ends(1), "the negotiation was tampered with", "client")
+    until(server.error, 20, "the server's complaint")
+    equal(server.error(), "the negotiation was tampered with", "server")
+    check(any(seen), "an option was changed")
+    equal(client.output(), b"", "what the client printed")
+
+
+@test(family=FAMILIES, timeout=120)
+def tls_client_refuses_another_certificate(family):
+    address = hosts().address("b", family)
+    tls_server(hosts().b, address, 4016)
+    client = tls_client(hosts().a, address, 4016, new_certificate()[0])
+    check("certificate verify failed" in client.ends(1), client.error())
 
 
 if __name__ == "__main__":
