@@ -118,10 +118,6 @@ impl Endpoint for Conn {
         negotiate::opening(this, sk)
     }
 
-    fn begins_to_listen(&self, sk: &BhSock<'_>) -> bool {
-        negotiate::listens(self, sk.sk())
-    }
-
     fn unopened(&self, sk: &BhSock<'_>, crossed: bool) {
         negotiate::unopened(self, sk, crossed);
     }
@@ -148,6 +144,10 @@ impl Endpoint for Conn {
         neighbours: &Neighbours<'_>,
     ) -> Option<Reply> {
         negotiate::answer(listener, endpoint, syn_options, neighbours)
+    }
+
+    fn connected(this: ArcBorrow<'_, Self>, sk: &mut LockedSock<'_>) -> Result {
+        negotiate::connected(&this, sk)
     }
 
     fn admit(

@@ -323,6 +323,18 @@ fn succeed(conn: &Conn, sk: &BhSock<'_>, negotiated: &Negotiated) -> Result {
     Ok(())
 }
 
+/// connect() is about to report success. ECONNABORTED if the application asked for no plain connection, and this would be
+/// one: the work that aborts it may not have run yet.
+pub(crate) fn connected(conn: &Conn, sk: &mut LockedSock<'_>) -> Result {
+    if conn.inner.borrow(sk)?.negotiated.is_some() {
+        return Ok(());
+    }
+    conn.failure().inspect_err(|error| {
+        sk.abort(*error);
+        let _ = sk.take_error();
+    })
+}
+
 fn begin_exchange(conn: &Conn, sk: &BhSock<'_>, negotiated: &Negotiated, step: Step) -> Result {
     let mut inner = conn.inner.borrow_bh(sk)?;
     inner.negotiated = Some(KBox::new(*negotiated, atomic())?);

@@ -101,14 +101,14 @@ fn endpoint<T: Endpoint>(sk: Sk<'_>) -> Option<Arc<T>> {
 /// An attached socket keeps the module loaded as long as its file is open. Where it is not attached any more, or may be
 /// handed back to plain TCP while the call sleeps, the call holds a reference of its own. What runs before it is taken
 /// and after it is dropped does not sleep, and is waited for by the module's exit.
-struct Entry<T: Endpoint> {
-    endpoint: Option<Arc<T>>,
+pub(super) struct Entry<T: Endpoint> {
+    pub(super) endpoint: Option<Arc<T>>,
     _stay: Option<Stay>,
 }
 
 impl<T: Endpoint> Entry<T> {
     /// EINTR if the module is being unloaded this very moment: the caller repeats the call, and finds plain TCP.
-    fn new(sk: Sk<'_>) -> Result<Self> {
+    pub(super) fn new(sk: Sk<'_>) -> Result<Self> {
         let endpoint = endpoint::<T>(sk);
         let settled = endpoint
             .as_ref()
@@ -134,6 +134,7 @@ macro_rules! enter {
         }
     };
 }
+pub(super) use enter;
 
 /// # Safety
 ///
@@ -335,7 +336,7 @@ unsafe extern "C" fn ioctl<T: Endpoint>(
 /// # Safety
 ///
 /// As `proto.setsockopt`: process context, not locked, `value` of `len` bytes.
-unsafe extern "C" fn setsockopt<T: Endpoint>(
+pub(super) unsafe extern "C" fn setsockopt<T: Endpoint>(
     sk: *mut bindings::sock,
     level: c_int,
     option: c_int,
@@ -365,7 +366,7 @@ unsafe extern "C" fn setsockopt<T: Endpoint>(
 /// # Safety
 ///
 /// As `proto.getsockopt`: process context, not locked, user pointers.
-unsafe extern "C" fn getsockopt<T: Endpoint>(
+pub(super) unsafe extern "C" fn getsockopt<T: Endpoint>(
     sk: *mut bindings::sock,
     level: c_int,
     option: c_int,

@@ -432,9 +432,19 @@ pub(crate) fn detach<T: Endpoint>(sk: &BhSock<'_>) {
     tables::put_module();
 }
 
-/// A listener that an application attached begins to listen: its children must inherit TCP's own operations.
-pub(crate) fn become_listener(sk: &BhSock<'_>) {
-    tables::restore(sk.sk());
+/// A socket that an application attached begins to listen: its children must inherit TCP's own `sk_prot`. Atomic, the
+/// socket locked.
+pub(crate) fn start_listening(sk: &BhSock<'_>) {
+    tables::install_listener(sk.sk());
+}
+
+/// Such a socket is about to connect, and a grace period ago it listened no more. Nothing happens if it listens again, or
+/// has no endpoint any more.
+pub(crate) fn stop_listening<T: Endpoint>(sk: &LockedSock<'_>) {
+    let attached = endpoint::<T>(&sk.as_bh()).is_some();
+    if attached && sk.state() == bindings::TCP_CLOSE {
+        tables::install(sk.sk(), tables::Kind::Full);
+    }
 }
 
 /// Points the operations of the `struct socket` to ours again: kernel_accept() overwrites them after accept().

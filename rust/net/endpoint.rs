@@ -182,9 +182,6 @@ pub(crate) trait Endpoint: Send + Sync + Sized + 'static {
     /// An attached socket is about to send its SYN. Atomic.
     fn opening(this: ArcBorrow<'_, Self>, sk: &BhSock<'_>) -> Part;
 
-    /// An attached socket is about to listen: whether it answers offers. Atomic.
-    fn begins_to_listen(&self, sk: &BhSock<'_>) -> bool;
-
     /// The open failed or, if `crossed`, became a simultaneous one. Atomic.
     fn unopened(&self, sk: &BhSock<'_>, crossed: bool);
 
@@ -208,6 +205,9 @@ pub(crate) trait Endpoint: Send + Sync + Sized + 'static {
         syn_options: &[u8],
         neighbours: &Neighbours<'_>,
     ) -> Option<Reply>;
+
+    /// connect() is about to report success on a socket to which an application attached. Process context.
+    fn connected(this: ArcBorrow<'_, Self>, sk: &mut LockedSock<'_>) -> Result;
 
     /// The segment that ends the handshake came, with `ack_options`, after `answered`: a SYN that had an offer, or that
     /// an application wished to see. `None` too for one that opens with its SYN alone (TCP Fast Open). Softirq, the

@@ -146,11 +146,10 @@ fn connect<T: Endpoint>(sk: &BhSock<'_>) {
 
 fn listen<T: Endpoint>(sk: &BhSock<'_>) {
     match attach::endpoint::<T>(sk) {
-        Some(endpoint) => {
-            attach::become_listener(sk);
-            if endpoint.begins_to_listen(sk) {
-                let _ = wire::start_answering(sk);
-            }
+        Some(_) => {
+            attach::start_listening(sk);
+            // The application may change its mind later: it is asked for each SYN.
+            let _ = wire::start_answering(sk);
         }
         None => listen_by_default::<T>(sk),
     }

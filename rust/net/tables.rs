@@ -30,6 +30,7 @@ use kernel::{
 use super::{
     adapters,
     endpoint::Endpoint,
+    listener_calls,
     sock::Sk,
     wire, //
 };
@@ -71,6 +72,7 @@ type AfOps = bindings::inet_connection_sock_af_ops;
 struct Tables {
     prot: [[bindings::proto; Kind::ALL.len()]; 2],
     ops: [bindings::proto_ops; 2],
+    listener_ops: [bindings::proto_ops; 2],
     /// TCP's operations of IPv4, IPv6 and v4-mapped sockets, and our copies.
     af_base: [*const AfOps; 3],
     af: [AfOps; 3],
@@ -251,6 +253,19 @@ pub(crate) fn install(sk: Sk<'_>, kind: Kind) {
     }
 }
 
+/// Points `sk_prot` to TCP's, which children inherit, and the operations of the `struct socket` to those of a listener
+/// with an endpoint. The socket locked.
+pub(crate) fn install_listener(sk: Sk<'_>) {
+    // SAFETY: As `install`.
+    unsafe {
+        bindings::tcpcrypt_set_prot(
+            sk.as_ptr(),
+            ptr::from_ref(base_prot(sk)).cast_mut(),
+            addr_of!((*tables()).listener_ops[family(sk)]),
+        );
+    }
+}
+
 /// Points `sk_prot` and the socket's operations back to TCP's, where they are ours. The socket locked.
 pub(crate) fn restore(sk: Sk<'_>) {
     // SAFETY: The kernel's tables live for ever.
@@ -340,6 +355,10 @@ pub(crate) fn build<T: Endpoint>() -> Result {
             let copy = addr_of_mut!((*tables).ops[family]);
             ptr::copy_nonoverlapping(ops, copy, 1);
             adapters::override_ops::<T>(&mut *copy);
+            listener_calls::override_ops::<T>(&mut *copy);
+            let copy = addr_of_mut!((*tables).listener_ops[family]);
+            ptr::copy_nonoverlapping(ops, copy, 1);
+            listener_calls::override_listener_ops::<T>(&mut *copy);
             (*tables).af_base[family] = af_base[family];
             (*tables).af[family] = *af_base[family];
             wire::override_af_ops::<T>(&mut *addr_of_mut!((*tables).af[family]));

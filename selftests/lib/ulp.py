@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The module as a user sees it: socket options (include/uapi/linux/tcp_eno.h), sysctls, counters."""
 
+import ctypes
 import os
 import socket
 import struct
@@ -10,11 +11,19 @@ TCP_ULP = 31
 TCP_ENO_ENABLED = 6900
 TCP_ENO_SESSID = 6901
 TCP_ENO_NEGTEP = 6902
+TCP_ENO_TEPS = 6903
+TCP_ENO_SELF_AWARE = 6904
+TCP_ENO_PEER_AWARE = 6905
+TCP_ENO_ROLEOVERRIDE = 6906
 TCP_ENO_ROLE = 6907
+TCP_ENO_SELF_GOPT = 6908
+TCP_ENO_PEER_GOPT = 6909
 TCP_ENO_RAW = 6910
 TCP_ENO_TRANSCRIPT = 6911
 TCP_ENO_MANDATORY = 6912
 TCP_CRYPT_CONF = 6920
+TCP_CRYPT_ACONF = 6921
+TCP_CRYPT_BCONF = 6922
 
 TEP = 0x23
 ROLE_A, ROLE_B = 0, 1
@@ -108,3 +117,10 @@ class Counting:
         """All that changed, for a message."""
         now = counters(self.ns)
         return {k: v - self.before.get(k, 0) for k, v in now.items() if v != self.before.get(k, 0)}
+
+
+def disconnect(sock):
+    """connect(AF_UNSPEC); the errno or 0."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    address = struct.pack("H14x", socket.AF_UNSPEC)
+    return ctypes.get_errno() if libc.connect(sock.fileno(), address, len(address)) else 0
