@@ -44,8 +44,7 @@ use crate::{
         handshake::{
             self,
             AwaitInit1,
-            AwaitInit2,
-            Established, //
+            AwaitInit2, //
         },
         ids::{
             Aead,
@@ -61,6 +60,7 @@ use crate::{
             MasterKey,
             NonceRandomizer, //
         },
+        session::Established,
     },
 };
 
@@ -315,13 +315,12 @@ fn begin(
         session_id,
         aead,
         role,
-        secret,
-        master,
+        tx,
+        rx,
+        next: _,
     } = established;
-    // Each half goes through the generations by itself.
-    let rx_master = secret.master::<KernelHmac>();
-    inner.tx.key = Some(Key::derive(master, aead, role.tx_direction())?);
-    inner.rx.key = Some(Key::derive(rx_master, aead, role.rx_direction())?);
+    inner.tx.key = Some(Key::derive(tx, aead, role.tx_direction())?);
+    inner.rx.key = Some(Key::derive(rx, aead, role.rx_direction())?);
     inner.established = Some(KBox::new(
         Session {
             id: session_id,

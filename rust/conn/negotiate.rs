@@ -95,7 +95,7 @@ fn answer_to(policy: &Policy, syn_options: &[u8]) -> Result<Answer, Reason> {
     if eno::has_data_bearing_fast_open(syn_options) {
         return Err(Reason::NoOption);
     }
-    Answer::to(policy, syn_options)
+    Answer::to(policy, syn_options, |_, _| None)
 }
 
 /// Whether an active opener may take part at all: RFC 8547 section 10 wants randomness, section 4.7 no data on the SYN,

@@ -12,7 +12,7 @@
 //!
 //! Public-key operations are the caller's: it brings its own public key and nonce, fresh for each
 //! connection, and between `on_init*` and `finish` computes the shared secret from
-//! [`AwaitSecret::peer_public`]. What comes out goes to [`super::keys`].
+//! [`AwaitSecret::peer_public`]. What comes out is in [`super::session`].
 
 pub use super::init::{
     AeadList,
@@ -30,22 +30,20 @@ use super::{
         extract,
         Hmac, //
     },
-    ids::{
-        Aead,
-        Role,
-        Tep,
-        NONCE_LEN,
-        SESSION_ID_LEN, //
-    },
+    ids::{Aead, Role, Tep, NONCE_LEN},
     init::{
         Init1,
         Init2, //
     },
     keys::{
-        MasterKey,
+        SessionNonce,
         SessionSecret, //
     },
+    session::Established, //
 };
+
+/// `sn[0]`: the session nonce of a session that was not resumed (RFC 8548, 3.3).
+const FRESH: SessionNonce = SessionNonce::EMPTY;
 
 /// Host A, which has sent Init1.
 pub struct AwaitInit2 {
@@ -184,27 +182,12 @@ impl AwaitSecret {
         let transcript = self.negotiated.transcript();
         let prk = extract::<H>(&self.nonce_a, &[transcript, init1, init2, shared.expose()]);
 
-        let secret = SessionSecret::from_prk(prk);
-        Ok(Established {
-            session_id: secret.session_id::<H>(self.negotiated.tep_byte()),
-            aead: self.aead,
-            role: self.role,
-            master: secret.master::<H>(),
-            secret,
-        })
+        Ok(Established::derive::<H>(
+            SessionSecret::from_prk(prk),
+            &FRESH,
+            self.negotiated.tep_byte(),
+            self.aead,
+            self.role,
+        ))
     }
-}
-
-/// The key exchange is done: application data may flow in frames ([`super::frame`]).
-pub struct Established {
-    /// `session_id[0]`.
-    pub session_id: [u8; SESSION_ID_LEN],
-    /// The AEAD for both directions.
-    pub aead: Aead,
-    /// This end's role.
-    pub role: Role,
-    /// `ss[0]`: all of it that this connection needs has been taken from it.
-    pub secret: SessionSecret,
-    /// `mk[0]`.
-    pub master: MasterKey,
 }

@@ -43,6 +43,8 @@ pub const CONST_REKEY: u8 = 0x03;
 pub const CONST_KEY_A: u8 = 0x04;
 /// `CONST_KEY_B` (RFC 8548, 4.3).
 pub const CONST_KEY_B: u8 = 0x05;
+/// `CONST_RESUME` (RFC 8548, 4.3).
+pub const CONST_RESUME: u8 = 0x06;
 /// `INIT1_MAGIC` (RFC 8548, 4.3).
 pub const INIT1_MAGIC: u32 = 0x1510_1a0e;
 /// `INIT2_MAGIC` (RFC 8548, 4.3).
@@ -62,6 +64,13 @@ pub const X25519_LEN: usize = 32;
 pub const X448_LEN: usize = 56;
 /// Length of a session ID: the TEP byte and `K_LEN` (RFC 8548, 3.4).
 pub const SESSION_ID_LEN: usize = 1 + K_LEN;
+
+/// Length of one half of a resumption identifier (RFC 8548, 3.5).
+pub const RESUME_HALF_LEN: usize = 9;
+/// Length of a resumption identifier `resume[i]` (RFC 8548, 3.5).
+pub const RESUME_LEN: usize = 2 * RESUME_HALF_LEN;
+/// The longest resumption nonce (RFC 8548, 3.5).
+pub const RESUME_NONCE_MAX: usize = 8;
 
 /// A TEP that is implemented (RFC 8548, 7, table 4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The key schedule (RFC 8548, 3.3, 3.4, 3.6, 3.8): a type for each stage, named as in the RFC.
+//! The key schedule (RFC 8548, 3.3 to 3.6, 3.8): a type for each stage, named as in the RFC.
 //!
 //! ```text
 //! PRK = ss[0] ---> ss[1] ---> ...                SessionSecret
+//!         |          +-----> resume[1]            named by its halves in the SYNs of a resumption
 //!         +-----> session_id[0]
 //!         `-----> mk[0] ---> mk[1] ---> ...       MasterKey, one for each key generation
 //!                   +-----> k_ab[0] = K | NR      TrafficKey, NonceRandomizer
@@ -22,15 +23,20 @@ use super::{
         CONST_KEY_B,
         CONST_NEXTK,
         CONST_REKEY,
+        CONST_RESUME,
         CONST_SESSID,
         K_LEN,
+        RESUME_HALF_LEN,
+        RESUME_NONCE_MAX,
         SESSION_ID_LEN, //
     },
     secret::Secret,
+    wire::Bytes, //
 };
 
-/// `sn[0]`: the session nonce of a session that was not resumed is empty (RFC 8548, 3.3).
-const FRESH: &[u8] = &[];
+/// The session nonce `sn[i]`: empty for a session that was not resumed (RFC 8548, 3.3), else the
+/// resumption nonces of both ends (3.5).
+pub type SessionNonce = Bytes<{ 2 * RESUME_NONCE_MAX }>;
 
 /// A session secret `ss[i]`.
 pub struct SessionSecret(Secret<K_LEN>);
@@ -46,16 +52,26 @@ impl SessionSecret {
         SessionSecret(cprf_k::<H>(&self.0, CONST_NEXTK, &[]))
     }
 
-    /// `session_id[0] = TEP-byte | CPRF(ss[0], CONST_SESSID, K_LEN)`.
-    pub fn session_id<H: Hmac>(&self, tep_byte: u8) -> [u8; SESSION_ID_LEN] {
+    /// `session_id[i] = TEP-byte | CPRF(ss[i], CONST_SESSID | sn[i], K_LEN)`.
+    pub fn session_id<H: Hmac>(&self, tep_byte: u8, nonce: &SessionNonce) -> [u8; SESSION_ID_LEN] {
         let mut id = [tep_byte; SESSION_ID_LEN];
-        cprf::<H>(&self.0, CONST_SESSID, FRESH, id.iter_mut().skip(1));
+        let okm = id.iter_mut().skip(1);
+        cprf::<H>(&self.0, CONST_SESSID, nonce.as_bytes(), okm);
         id
     }
 
-    /// `mk[0] = CPRF(ss[0], CONST_REKEY, K_LEN)`.
-    pub fn master<H: Hmac>(&self) -> MasterKey {
-        MasterKey(cprf_k::<H>(&self.0, CONST_REKEY, FRESH))
+    /// `mk[0] = CPRF(ss[i], CONST_REKEY | sn[i], K_LEN)`.
+    pub fn master<H: Hmac>(&self, nonce: &SessionNonce) -> MasterKey {
+        MasterKey(cprf_k::<H>(&self.0, CONST_REKEY, nonce.as_bytes()))
+    }
+
+    /// `resume[i] = CPRF(ss[i], CONST_RESUME, 18)`: its first half, by which the original host A
+    /// names the session, and the second, host B's (RFC 8548, 3.5).
+    pub fn resume<H: Hmac>(&self) -> ([u8; RESUME_HALF_LEN], [u8; RESUME_HALF_LEN]) {
+        let mut halves = ([0; RESUME_HALF_LEN], [0; RESUME_HALF_LEN]);
+        let okm = halves.0.iter_mut().chain(halves.1.iter_mut());
+        cprf::<H>(&self.0, CONST_RESUME, &[], okm);
+        halves
     }
 }
 

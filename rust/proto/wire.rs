@@ -72,6 +72,12 @@ pub struct Bytes<const N: usize> {
 }
 
 impl<const N: usize> Bytes<N> {
+    /// No bytes.
+    pub const EMPTY: Self = Self {
+        bytes: [0; N],
+        len: 0,
+    };
+
     /// The bytes of `bytes`; those after the `N`th are left out, so `N` has to be chosen for the
     /// longest case.
     pub fn collect(bytes: impl IntoIterator<Item = u8>) -> Self {

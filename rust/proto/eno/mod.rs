@@ -35,7 +35,8 @@ use self::suboption::{
     last_common,
     negotiated,
     IllFormed,
-    SynForm, //
+    SynForm,
+    TepSuboption, //
 };
 use super::{
     ids::{
@@ -43,6 +44,12 @@ use super::{
         Tep,
         ENO_KIND,
         MAX_TCP_OPTIONS, //
+    },
+    session::{
+        Agreement,
+        Half,
+        Proposal,
+        Resumption, //
     },
     wire::Bytes, //
 };
@@ -76,17 +83,43 @@ pub enum Reason {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Offered {
     policy: Policy,
+    proposal: Option<Proposal>,
 }
 
 impl Offered {
     /// An active opener that follows `policy`.
     pub fn new(policy: &Policy) -> Offered {
-        Offered { policy: *policy }
+        Offered {
+            policy: *policy,
+            proposal: None,
+        }
+    }
+
+    /// The same with a proposal to resume a session (RFC 8548, 3.5), whose TEP the policy allows.
+    /// Only host A proposes: host B's option says what is negotiated, and it would have to know
+    /// that host A agrees.
+    pub fn resuming(self, proposal: Proposal) -> Self {
+        let proposal = Some(proposal)
+            .filter(|proposal| self.policy.may_resume(proposal.tep) && self.role() == Role::A);
+        Self { proposal, ..self }
+    }
+
+    /// The same without it, which needs less space. Only before the first SYN.
+    pub fn not_resuming(self) -> Self {
+        Self {
+            proposal: None,
+            ..self
+        }
+    }
+
+    /// Whether there is a proposal.
+    pub fn is_resuming(&self) -> bool {
+        self.proposal.is_some()
     }
 
     /// The option to send with the SYN.
     pub fn option(&self) -> EnoOption {
-        self.policy.offer()
+        self.policy.offer(self.proposal.as_ref())
     }
 
     /// This end's role (RFC 8547, 4.3), if the negotiation succeeds.
@@ -99,7 +132,19 @@ impl Offered {
     pub fn on_syn(&self, tcp_options: &[u8]) -> Result<Negotiated, Reason> {
         let peer = Peer::find(tcp_options)?;
         peer.check_aware(&self.policy)?;
-        conclude(&self.option(), self.role(), &peer, self.policy.is_raw())
+        let option = self.option();
+        conclude(&option, self.role(), &peer, self.policy.is_raw(), |tep| {
+            let agreed = self.proposal.as_ref().zip(tep.resumption());
+            // An identifier that does not match is ignored (RFC 8548, 3.5).
+            let (proposal, (half, nonce)) = agreed.filter(|(proposal, (half, _))| {
+                proposal.tep.id() == tep.id() && proposal.peer == **half
+            })?;
+            Some(Resumption {
+                peer: *half,
+                own_nonce: proposal.nonce,
+                peer_nonce: nonce,
+            })
+        })
     }
 }
 
@@ -111,18 +156,23 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The answer by `policy` to a SYN with these TCP options.
+    /// The answer by `policy` to a SYN with these TCP options. `agree` is asked once at most, for
+    /// the TEP and the peer's half of a session that the peer proposes to resume (RFC 8548, 3.5).
     ///
     /// A retransmitted SYN-ACK has to carry the same option, and the transcript has it: the bytes of
     /// [`Answer::option`] are to be kept with the SYN, and given to [`Answer::sent`].
-    pub fn to(policy: &Policy, syn_tcp_options: &[u8]) -> Result<Answer, Reason> {
+    pub fn to(
+        policy: &Policy,
+        syn_tcp_options: &[u8],
+        agree: impl FnOnce(Tep, &Half) -> Option<Agreement>,
+    ) -> Result<Answer, Reason> {
         let peer = Peer::find(syn_tcp_options)?;
         // Before any TEP is looked at (RFC 8547, 4.6, 3.).
         if peer.form.b() {
             return Err(Reason::Role);
         }
         peer.check_aware(policy)?;
-        let option = policy.answer(&peer.form).ok_or(Reason::NoTep)?;
+        let option = policy.answer(&peer.form, agree).ok_or(Reason::NoTep)?;
         Self::with(option, &peer, policy.is_raw())
     }
 
@@ -136,7 +186,16 @@ impl Answer {
     fn with(option: EnoOption, peer: &Peer<'_>, raw: bool) -> Result<Answer, Reason> {
         Ok(Answer {
             option,
-            negotiated: conclude(&option, Role::B, peer, raw)?,
+            // This end has sent its half because the peer's was known.
+            negotiated: conclude(&option, Role::B, peer, raw, |own| {
+                let (_, own_nonce) = own.resumption()?;
+                let (peer, peer_nonce) = peer.form.only(own.id())?.resumption()?;
+                Some(Resumption {
+                    peer: *peer,
+                    own_nonce,
+                    peer_nonce,
+                })
+            })?,
         })
     }
 
@@ -169,6 +228,7 @@ pub struct Negotiated {
     role: Role,
     own_global: u8,
     peer_global: u8,
+    resumption: Option<Resumption>,
     transcript: Bytes<{ 2 * MAX_TCP_OPTIONS }>,
 }
 
@@ -188,6 +248,11 @@ impl Negotiated {
     /// This end's role (RFC 8547, 4.3).
     pub fn role(&self) -> Role {
         self.role
+    }
+
+    /// What is resumed, if host B's suboption says so (RFC 8548, 3.5).
+    pub fn resumption(&self) -> Option<&Resumption> {
+        self.resumption.as_ref()
     }
 
     /// The global suboption byte that this end sent, 0x00 if it sent none (RFC 8547, 4.2).
@@ -234,12 +299,14 @@ impl<'a> Peer<'a> {
     }
 }
 
-/// What the option `own_option` that this end sends as `role` and the peer's come to.
+/// What the option `own_option` that this end sends as `role` and the peer's come to; `resumes` is
+/// asked what a suboption of host B with v = 1 resumes.
 fn conclude(
     own_option: &EnoOption,
     role: Role,
     peer: &Peer<'_>,
     raw: bool,
+    resumes: impl Fn(&TepSuboption<'_>) -> Option<Resumption>,
 ) -> Result<Negotiated, Reason> {
     let own_option = own_option.as_bytes();
     let own = SynForm::parse(own_option).map_err(|IllFormed| Reason::Malformed)?;
@@ -252,20 +319,19 @@ fn conclude(
         Role::A => (&own, own_option, &peer.form, peer.option),
         Role::B => (&peer.form, peer.option, &own, own_option),
     };
-    let (tep, tep_byte) = if raw {
-        let last = last_common(a, b).ok_or(Reason::NoTep)?;
-        (None, last.byte)
+    let (tep, last) = if raw {
+        (None, last_common(a, b).ok_or(Reason::NoTep)?)
     } else {
-        let last = negotiated(a, b).ok_or(Reason::NoTep)?;
-        let tep = Tep::from_id(last.id()).ok_or(Reason::NoTep)?;
-        (Some(tep), last.byte)
+        let last = negotiated(a, b, |tep| resumes(tep).is_some()).ok_or(Reason::NoTep)?;
+        (Some(Tep::from_id(last.id()).ok_or(Reason::NoTep)?), last)
     };
     Ok(Negotiated {
         tep,
-        tep_byte,
+        tep_byte: last.byte,
         role,
         own_global: own.global(),
         peer_global: peer.form.global(),
+        resumption: tep.filter(|_| last.has_data()).and_then(|_| resumes(&last)),
         // Longer than two TCP headers allow: that was no TCP header.
         transcript: Bytes::concat(&[a_option, b_option]).ok_or(Reason::Malformed)?,
     })

@@ -10,7 +10,14 @@ use super::{
             ENO_KIND,
             GLOBAL_A,
             GLOBAL_B,
-            MAX_TCP_OPTIONS, //
+            MAX_TCP_OPTIONS,
+            SUBOPTION_V, //
+        },
+        session::{
+            Agreement,
+            Half,
+            Proposal,
+            ResumptionNonce, //
         },
         wire::Bytes, //
     },
@@ -213,30 +220,62 @@ impl Policy {
         self.aware == Aware::Mandatory
     }
 
-    /// The option of an active opener: all TEPs, the best last, for the last valid one of host B's
-    /// is the one that is negotiated (RFC 8547, 4.5).
-    pub(super) fn offer(&self) -> EnoOption {
-        match &self.raw {
-            Some(raw) => raw.option(),
-            None => self.syn_form(self.role, self.teps.iter().rev()),
-        }
+    /// Whether a session of `tep` may be resumed.
+    pub fn may_resume(&self, tep: Tep) -> bool {
+        self.raw.is_none() && self.teps.iter().any(|other| other == tep)
     }
 
-    /// The option of a passive opener to the offer in `syn`: with one TEP, the best of those that
-    /// are in both (RFC 8547, 4.5). `None` if there is none.
-    pub(super) fn answer(&self, syn: &SynForm<'_>) -> Option<EnoOption> {
-        match &self.raw {
-            Some(raw) => Some(raw.option()),
-            None => {
-                let tep = self.teps.iter().find(|tep| syn.only(tep.id()).is_some())?;
-                Some(self.syn_form(Role::B, [tep].into_iter()))
+    /// The option of an active opener: all TEPs, the best last, for the last valid one of host B's
+    /// is the one that is negotiated (RFC 8547, 4.5). That of `proposal` is the last, because its
+    /// data then need no length byte.
+    pub(super) fn offer(&self, proposal: Option<&Proposal>) -> EnoOption {
+        let role = self.role();
+        match (&self.raw, proposal) {
+            (Some(raw), _) => raw.option(),
+            (None, None) => self.syn_form(role, self.teps.iter().rev(), None),
+            (None, Some(proposal)) => {
+                let others = self.teps.iter().rev().filter(|tep| *tep != proposal.tep);
+                let resumption = (proposal.tep, &proposal.own, &proposal.nonce);
+                self.syn_form(role, others, Some(resumption))
             }
         }
     }
 
-    /// An option with these TEPs and no data. The global suboption is there when it differs from
-    /// the implicit 0x00, thus always in host B's (RFC 8547, 4.2).
-    fn syn_form(&self, role: Role, teps: impl Iterator<Item = Tep> + Clone) -> EnoOption {
+    /// The option of a passive opener to the offer in `syn`: with one TEP, the best of those that
+    /// are in both (RFC 8547, 4.5), unless a session is resumed, by `agree` (RFC 8548, 3.5). `None`
+    /// if there is none.
+    pub(super) fn answer(
+        &self,
+        syn: &SynForm<'_>,
+        agree: impl FnOnce(Tep, &Half) -> Option<Agreement>,
+    ) -> Option<EnoOption> {
+        if let Some(raw) = &self.raw {
+            return Some(raw.option());
+        }
+        let offered = |tep: &Tep| syn.offers(tep.id());
+        // A SYN has one such suboption; of more, the first is looked at.
+        let proposed = self.teps.iter().filter(offered).find_map(|tep| {
+            let (half, _) = syn.only(tep.id())?.resumption()?;
+            Some((tep, half))
+        });
+        if let Some((tep, half)) = proposed {
+            if let Some(agreement) = agree(tep, half) {
+                let resumption = (tep, &agreement.own, &agreement.nonce);
+                return Some(self.syn_form(Role::B, [].into_iter(), Some(resumption)));
+            }
+        }
+        let tep = self.teps.iter().find(offered)?;
+        Some(self.syn_form(Role::B, [tep].into_iter(), None))
+    }
+
+    /// An option with these TEPs without data, and a resumption suboption. The global suboption is
+    /// there when it differs from the implicit 0x00, thus always in host B's (RFC 8547, 4.2).
+    fn syn_form(
+        &self,
+        role: Role,
+        teps: impl Iterator<Item = Tep> + Clone,
+        resumption: Option<(Tep, &Half, &ResumptionNonce)>,
+    ) -> EnoOption {
         let b = match role {
             Role::A => 0,
             Role::B => GLOBAL_B,
@@ -246,6 +285,16 @@ impl Policy {
             Aware::Set | Aware::Mandatory => GLOBAL_A,
         };
         let global = Some(a | b).filter(|global| *global != 0);
-        EnoOption::new(global.into_iter().chain(teps.map(Tep::id)))
+        let (tep, half, nonce) = match resumption {
+            Some((tep, half, nonce)) => (Some(SUBOPTION_V | tep.id()), &half[..], nonce.as_bytes()),
+            None => (None, &[][..], &[][..]),
+        };
+        EnoOption::new(
+            global
+                .into_iter()
+                .chain(teps.map(Tep::id))
+                .chain(tep)
+                .chain(half.iter().chain(nonce).copied()),
+        )
     }
 }

@@ -9,8 +9,14 @@ use super::super::{
         GLOBAL_A,
         GLOBAL_B,
         LENGTH_MASK,
+        RESUME_HALF_LEN,
+        RESUME_NONCE_MAX,
         SUBOPTION_GLT,
         SUBOPTION_V, //
+    },
+    session::{
+        Half,
+        ResumptionNonce, //
     },
     wire::Reader, //
 };
@@ -24,7 +30,16 @@ pub struct TepSuboption<'a> {
     pub data: &'a [u8],
 }
 
-impl TepSuboption<'_> {
+impl<'a> TepSuboption<'a> {
+    /// The half and the nonce of a resumption suboption (RFC 8548, 3.5, figures 2 and 3). `None` if
+    /// it is none: less than nine bytes of data are as v = 0, and more than a nonce's are no such
+    /// suboption either.
+    pub fn resumption(&self) -> Option<(&'a Half, ResumptionNonce)> {
+        let mut data = Reader::new(self.data);
+        let half = data.array()?;
+        Some((half, ResumptionNonce::concat(&[data.rest()])?))
+    }
+
     /// The TEP identifier, without "v" bit.
     pub fn id(&self) -> u8 {
         self.byte & SUBOPTION_GLT
@@ -121,6 +136,13 @@ impl<'a> SynForm<'a> {
         })
     }
 
+    /// Whether host A, whose option this is, offers tcpcrypt's TEP `id`: once (RFC 8547, 4.5, 3.),
+    /// and with no more data than a resumption suboption has (4.5, 2.; RFC 8548, 3.5).
+    pub fn offers(&self, id: u8) -> bool {
+        self.only(id)
+            .is_some_and(|tep| tep.data.len() <= RESUME_HALF_LEN + RESUME_NONCE_MAX)
+    }
+
     /// The only suboption of TEP `id`, `None` if there is none or more than one: tcpcrypt defines
     /// no meaning for a repeated TEP, so that a repeated one is not valid (RFC 8547, 4.5, 3.).
     pub fn only(&self, id: u8) -> Option<TepSuboption<'a>> {
@@ -135,10 +157,17 @@ impl<'a> SynForm<'a> {
 /// either option is vacuous.
 ///
 /// Host A's "v" bit does not matter, because a proposal to resume is an offer of fresh key exchange
-/// too. As no resumption is ever proposed from here yet, a suboption of host B with v = 1 has
-/// either been sent in answer to nothing and is ignored (RFC 8548, 3.5).
-pub fn negotiated<'b>(a: &SynForm<'_>, b: &SynForm<'b>) -> Option<TepSuboption<'b>> {
-    common(a, b).filter(|tep| !tep.has_data()).last()
+/// too. A suboption of host B with v = 1 is valid if it `resumes` a session that was proposed;
+/// otherwise it is ignored (RFC 8548, 3.5).
+pub fn negotiated<'b>(
+    a: &SynForm<'_>,
+    b: &SynForm<'b>,
+    resumes: impl Fn(&TepSuboption<'b>) -> bool,
+) -> Option<TepSuboption<'b>> {
+    common(a, b)
+        .filter(|tep| !tep.has_data() || resumes(tep))
+        .filter(|tep| a.offers(tep.id()))
+        .last()
 }
 
 /// The suboption of the last TEP of host B's option `b` that is in host A's option `a` too (RFC

@@ -17,7 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 # 4.3: constants
-CONST_NEXTK, CONST_SESSID, CONST_REKEY, CONST_KEY_A, CONST_KEY_B = (bytes([i]) for i in range(1, 6))
+CONST_NEXTK, CONST_SESSID, CONST_REKEY, CONST_KEY_A, CONST_KEY_B, CONST_RESUME = (
+    bytes([i]) for i in range(1, 7)
+)
 INIT1_MAGIC = bytes.fromhex("15101a0e")
 INIT2_MAGIC = bytes.fromhex("097105e0")
 
@@ -115,6 +117,8 @@ def session(name, aead, a_option, b_option, first, second):
         yield f"{name}.ss.{i}", ss[i]
         # sn[i] is taken as empty for all i, as for a session that was not resumed.
         yield f"{name}.session_id.{i}", tep_byte + cprf(ss[i], CONST_SESSID, K_LEN)
+        if i > 0:
+            yield f"{name}.resume.{i}", cprf(ss[i], CONST_RESUME, 18)
 
     mk = [cprf(ss[0], CONST_REKEY, K_LEN)]
     for j in (1, 2):
@@ -124,6 +128,21 @@ def session(name, aead, a_option, b_option, first, second):
         for direction, key in traffic_keys(aead, mk[j]).items():
             yield f"{name}.k_{direction}.{j}.key", key[: aead[2]]
             yield f"{name}.k_{direction}.{j}.nr", key[aead[2] :]
+
+
+# 3.5: the session that resumes another one with ss[1]
+NONCE_A = bytes(range(0x40, 0x48))
+NONCE_B = bytes(range(0x50, 0x57))
+
+
+def resumed(name, aead, ss):
+    sn = NONCE_A + NONCE_B
+    # What host B sent: X25519, v = 1.
+    yield f"{name}.session_id", b"\xa3" + cprf(ss, CONST_SESSID + sn, K_LEN)
+    mk = cprf(ss, CONST_REKEY + sn, K_LEN)
+    for direction, key in traffic_keys(aead, mk).items():
+        yield f"{name}.k_{direction}.0.key", key[: aead[2]]
+        yield f"{name}.k_{direction}.0.nr", key[aead[2] :]
 
 
 FINP, URGP = 1, 2
@@ -183,6 +202,7 @@ def vectors():
         yield from values.items()
         mk = [values[f"{aead[0]}.mk.{j}"] for j in (0, 1, 2)]
         yield from frames(aead[0], aead, mk)
+        yield from resumed(f"{aead[0]}.resumed", aead, values[f"{aead[0]}.ss.1"])
 
     # The peer is host A, and sends options, ciphers and ignored bytes that are not known here.
     odd_a = option(bytes.fromhex("1c 21 81ffabcd 22 a3010203"))

@@ -20,7 +20,7 @@ use crate::{
         init::{message_len, Init1, Init2, Kind, MAX_INIT_LEN},
         secret::Secret,
     },
-    support::{eno, negotiate, AEADS, TEPS},
+    support::{answer_to, eno, negotiate, AEADS, TEPS},
 };
 
 /// A target: its name, which is also that of its corpus, and its function.
@@ -96,7 +96,7 @@ fn open(policy: &Policy, role: Role, aware: Aware, options: &[u8]) {
     let result = offered.on_syn(options);
     check(result, own.as_bytes(), role, aware, options);
 
-    let Ok(answer) = Answer::to(policy, options) else {
+    let Ok(answer) = answer_to(policy, options) else {
         return;
     };
     let own = answer.option();

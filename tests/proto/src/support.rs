@@ -7,11 +7,12 @@ use std::{vec, vec::Vec};
 use crate::{
     primitives::{open, seal, HostHmac, X25519},
     proto::{
-        eno::{Answer, Negotiated, Offered, Policy, NON_SYN_OPTION},
+        eno::{Answer, Negotiated, Offered, Policy, Reason, NON_SYN_OPTION},
         frame::{parse_plain, Header, Plain, FLAG_URGP, HEADER_LEN},
-        handshake::{AeadList, AwaitInit1, AwaitInit2, Established},
+        handshake::{AeadList, AwaitInit1, AwaitInit2},
         ids::{Aead, Role, Tep},
         keys::{Direction, MasterKey, NonceRandomizer},
+        session::Established,
     },
 };
 
@@ -23,6 +24,11 @@ pub fn eno(contents: &[u8]) -> Vec<u8> {
     let mut option = vec![69, u8::try_from(contents.len() + 2).unwrap()];
     option.extend_from_slice(contents);
     option
+}
+
+/// The answer of a passive opener that knows no session to resume.
+pub fn answer_to(policy: &Policy, syn_tcp_options: &[u8]) -> Result<Answer, Reason> {
+    Answer::to(policy, syn_tcp_options, |_, _| None)
 }
 
 /// TCP options as a Linux SYN has them (MSS, SACK permitted, timestamps, NOP, window scale), then
@@ -69,7 +75,7 @@ pub fn negotiate() -> (Negotiated, Negotiated) {
 /// The same with these policies, which must agree.
 pub fn negotiate_by(active: &Policy, passive: &Policy) -> (Negotiated, Negotiated) {
     let offered = Offered::new(active);
-    let answer = Answer::to(passive, &syn_options(offered.option().as_bytes())).unwrap();
+    let answer = answer_to(passive, &syn_options(offered.option().as_bytes())).unwrap();
     let a = offered
         .on_syn(&syn_options(answer.option().as_bytes()))
         .unwrap();

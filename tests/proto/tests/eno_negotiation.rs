@@ -11,7 +11,7 @@ use tcpcrypt_proto_tests::{
         },
         ids::{Role, Tep},
     },
-    support::{ack_options, eno, negotiate, syn_options},
+    support::{ack_options, answer_to, eno, negotiate, syn_options},
 };
 
 fn connect(contents: &[u8]) -> Result<Negotiated, Reason> {
@@ -19,7 +19,7 @@ fn connect(contents: &[u8]) -> Result<Negotiated, Reason> {
 }
 
 fn listen(contents: &[u8]) -> Result<Answer, Reason> {
-    Answer::to(&Policy::new(Role::B), &syn_options(&eno(contents)))
+    answer_to(&Policy::new(Role::B), &syn_options(&eno(contents)))
 }
 
 /// The byte of the negotiated TEP of two options.
@@ -27,7 +27,7 @@ fn tep_of(a: &[u8], b: &[u8]) -> Option<u8> {
     let (a, b) = (eno(a), eno(b));
     let a = SynForm::parse(&a).unwrap();
     let b = SynForm::parse(&b).unwrap();
-    negotiated(&a, &b).map(|tep| tep.byte)
+    negotiated(&a, &b, |_| false).map(|tep| tep.byte)
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_segment_without_option_means_plain_tcp() {
     let offered = Offered::new(&Policy::new(Role::A));
     assert_eq!(offered.on_syn(&syn_options(&[])), Err(Reason::NoOption));
     assert_eq!(offered.on_syn(&[]), Err(Reason::NoOption));
-    let answer = Answer::to(&Policy::new(Role::B), &syn_options(&[]));
+    let answer = answer_to(&Policy::new(Role::B), &syn_options(&[]));
     assert_eq!(answer, Err(Reason::NoOption));
 }
 
@@ -120,7 +120,7 @@ fn a_segment_with_two_options_means_plain_tcp() {
     assert_eq!(offered.on_syn(&syn_ack), Err(Reason::Duplicate));
 
     let syn = syn_options(&[eno(&[0x23]), vec![1], eno(&[])].concat());
-    let answer = Answer::to(&Policy::new(Role::B), &syn);
+    let answer = answer_to(&Policy::new(Role::B), &syn);
     assert_eq!(answer, Err(Reason::Duplicate));
 }
 
@@ -228,7 +228,7 @@ fn the_transcript_has_the_peers_option_as_it_appeared() {
 fn options_of_40_bytes_fit() {
     let mut syn = vec![0x23];
     syn.extend([0x21; 37]);
-    let end = Answer::to(&Policy::new(Role::B), &eno(&syn)).unwrap();
+    let end = answer_to(&Policy::new(Role::B), &eno(&syn)).unwrap();
     let end = end.confirm(&[69, 2]).unwrap();
     assert_eq!(
         end.transcript(),

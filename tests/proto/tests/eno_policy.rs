@@ -11,7 +11,7 @@ use tcpcrypt_proto_tests::{
         },
         ids::{Role, Tep},
     },
-    support::{eno, syn_options},
+    support::{answer_to, eno, syn_options},
 };
 
 fn raw(contents: &[u8]) -> RawContents {
@@ -28,7 +28,7 @@ fn connect(own: &[u8], peer: &[u8]) -> Result<Negotiated, Reason> {
 /// A passive opener that sends `own` got `peer` in the SYN.
 fn listen(own: &[u8], peer: &[u8]) -> Result<Negotiated, Reason> {
     let policy = Policy::new(Role::B).raw(raw(own));
-    let answer = Answer::to(&policy, &syn_options(&eno(peer)))?;
+    let answer = answer_to(&policy, &syn_options(&eno(peer)))?;
     assert_eq!(answer.option().as_bytes(), eno(own));
     answer.confirm(&[69, 2])
 }
@@ -144,7 +144,7 @@ fn a_passive_opener_answers_with_the_best_common_tep_of_its_own_order() {
         let order: Vec<Tep> = [tep].into_iter().chain(others).collect();
         let policy = Policy::new(Role::B).teps(TepList::from_slice(&order).unwrap());
         let syn: Vec<u8> = Tep::ALL.iter().map(|tep| tep.id()).collect();
-        let answer = Answer::to(&policy, &eno(&syn)).unwrap();
+        let answer = answer_to(&policy, &eno(&syn)).unwrap();
         assert_eq!(answer.option().as_bytes(), [69, 4, 0x01, tep.id()]);
         assert_eq!(answer.confirm(&[69, 2]).unwrap().tep(), Some(tep));
     }
@@ -154,12 +154,12 @@ fn a_passive_opener_answers_with_the_best_common_tep_of_its_own_order() {
 fn an_answer_that_was_sent_counts_whatever_the_policy_is_now() {
     let syn = syn_options(&eno(&[0x22, 0x23]));
     let aware = Policy::new(Role::B).aware(Aware::Set);
-    let sent = Answer::to(&aware, &syn).unwrap();
+    let sent = answer_to(&aware, &syn).unwrap();
     let again = Answer::sent(sent.option().as_bytes(), false, &syn);
     assert_eq!(again, Ok(sent));
-    assert_ne!(Answer::to(&Policy::new(Role::B), &syn), Ok(sent));
+    assert_ne!(answer_to(&Policy::new(Role::B), &syn), Ok(sent));
 
-    let raw = Answer::to(&Policy::new(Role::B).raw(raw(&[0x01, 0x22])), &syn).unwrap();
+    let raw = answer_to(&Policy::new(Role::B).raw(raw(&[0x01, 0x22])), &syn).unwrap();
     assert!(raw.is_raw() && !sent.is_raw());
     let again = Answer::sent(raw.option().as_bytes(), true, &syn);
     assert_eq!(again, Ok(raw));

@@ -4,10 +4,10 @@
 
 use tcpcrypt_proto_tests::{
     proto::{
-        eno::{Answer, Aware, Offered, Policy, Reason},
+        eno::{Aware, Offered, Policy, Reason},
         ids::Role,
     },
-    support::{eno, syn_options},
+    support::{answer_to, eno, syn_options},
 };
 
 fn active(role: Role) -> Offered {
@@ -23,7 +23,7 @@ fn connect(contents: &[u8]) -> Result<Role, Reason> {
 /// What a SYN with these ENO contents comes to for a default passive opener.
 fn listen(contents: &[u8]) -> Result<Vec<u8>, Reason> {
     let syn = syn_options(&eno(contents));
-    let answer = Answer::to(&Policy::new(Role::B), &syn)?;
+    let answer = answer_to(&Policy::new(Role::B), &syn)?;
     Ok(answer.option().as_bytes().to_vec())
 }
 
@@ -45,7 +45,7 @@ fn a_passive_opener_answers_with_b_set_and_one_tep() {
 #[test]
 fn a_passive_opener_is_host_b_whatever_its_policy_says() {
     let syn = syn_options(&eno(&[0x23]));
-    let answer = Answer::to(&Policy::new(Role::A), &syn).unwrap();
+    let answer = answer_to(&Policy::new(Role::A), &syn).unwrap();
     assert_eq!(answer.option().as_bytes(), [69, 4, 0x01, 0x23]);
     assert_eq!(answer.confirm(&[69, 2]).unwrap().role(), Role::B);
 }
@@ -123,7 +123,7 @@ fn simultaneous_open_with_equal_roles_fails() {
 #[test]
 fn an_active_host_b_does_not_match_a_passive_opener() {
     let syn = syn_options(active(Role::B).option().as_bytes());
-    let answer = Answer::to(&Policy::new(Role::B), &syn);
+    let answer = answer_to(&Policy::new(Role::B), &syn);
     assert_eq!(answer, Err(Reason::Role));
 }
 
@@ -133,7 +133,7 @@ fn the_aware_bit_is_sent_when_set() {
         let policy = Policy::new(Role::A).aware(aware);
         let option = Offered::new(&policy).option();
         assert_eq!(option.as_bytes(), [69, 4, 0x02, 0x23]);
-        let answer = Answer::to(&policy, &eno(&[0x02, 0x23])).unwrap();
+        let answer = answer_to(&policy, &eno(&[0x02, 0x23])).unwrap();
         assert_eq!(answer.option().as_bytes(), [69, 4, 0x03, 0x23]);
     }
 }
@@ -142,7 +142,7 @@ fn the_aware_bit_is_sent_when_set() {
 fn the_peers_global_suboption_is_reported() {
     let ok = active(Role::A).on_syn(&eno(&[0x17, 0x01, 0x23])).unwrap();
     assert_eq!(ok.peer_global(), 0x17);
-    let answer = Answer::to(&Policy::new(Role::B), &eno(&[0x23])).unwrap();
+    let answer = answer_to(&Policy::new(Role::B), &eno(&[0x23])).unwrap();
     assert_eq!(answer.confirm(&[69, 2]).unwrap().peer_global(), 0x00);
 }
 
@@ -163,12 +163,12 @@ fn an_unaware_peer_is_accepted_unless_mandatory() {
 fn mandatory_aware_mode_accepts_an_aware_peer() {
     let policy = Policy::new(Role::A).aware(Aware::Mandatory);
     assert!(Offered::new(&policy).on_syn(&eno(&[0x03, 0x23])).is_ok());
-    assert!(Answer::to(&policy, &eno(&[0x02, 0x23])).is_ok());
+    assert!(answer_to(&policy, &eno(&[0x02, 0x23])).is_ok());
 }
 
 #[test]
 fn mandatory_aware_mode_refuses_the_implicit_global_suboption() {
     let policy = Policy::new(Role::B).aware(Aware::Mandatory);
-    let answer = Answer::to(&policy, &syn_options(&eno(&[0x23])));
+    let answer = answer_to(&policy, &syn_options(&eno(&[0x23])));
     assert_eq!(answer, Err(Reason::NotAware));
 }

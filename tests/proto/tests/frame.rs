@@ -12,7 +12,7 @@ use tcpcrypt_proto_tests::{
             parse_plain, Error, Header, Plain, FLAG_FINP, FLAG_URGP, MAX_CLEN, MAX_DATA, MIN_CLEN,
         },
         ids::Aead,
-        keys::{Direction, SessionSecret},
+        keys::{Direction, SessionNonce, SessionSecret},
         secret::Secret,
     },
     support::{Clear, Half, AEADS},
@@ -46,7 +46,7 @@ fn known_frames() -> Vec<(&'static str, u8, u8, Clear)> {
 fn halves(v: &Vectors, name: &str, aead: Aead, j: u8) -> [Half; 2] {
     let mut prk = Secret::zeroed();
     *prk.expose_mut() = v.array(&format!("{name}.prk"));
-    let mut master = SessionSecret::from_prk(prk).master::<HostHmac>();
+    let mut master = SessionSecret::from_prk(prk).master::<HostHmac>(&SessionNonce::EMPTY);
     for _ in 0..j {
         master = master.next::<HostHmac>();
     }
@@ -253,7 +253,7 @@ fn the_offset_is_at_the_end_of_the_frame_id() {
     let v = Vectors::load();
     let mut prk = Secret::zeroed();
     *prk.expose_mut() = v.array("aes128-gcm.prk");
-    let master = SessionSecret::from_prk(prk).master::<HostHmac>();
+    let master = SessionSecret::from_prk(prk).master::<HostHmac>(&SessionNonce::EMPTY);
     for aead in AEADS {
         let traffic = master.traffic::<HostHmac>(aead, Direction::AtoB);
         let randomizer = traffic.into_randomizer();

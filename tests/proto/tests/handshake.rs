@@ -6,13 +6,14 @@ use tcpcrypt_proto_tests::{
     primitives::{HostHmac, X25519},
     proto::{
         agreement::{PublicKey, SharedSecret},
-        eno::{Answer, Negotiated, Offered, Policy},
-        handshake::{AeadList, AwaitInit1, AwaitInit2, Error, Established},
+        eno::{Negotiated, Offered, Policy},
+        handshake::{AeadList, AwaitInit1, AwaitInit2, Error},
         ids::{Aead, Role},
         keys::Direction,
         secret::Secret,
+        session::Established,
     },
-    support::{self, eno, established, exchange, negotiate, Clear, Half, AEADS},
+    support::{self, answer_to, eno, established, exchange, negotiate, Clear, Half, AEADS},
 };
 
 const N_A: [u8; 32] = [0xaa; 32];
@@ -55,8 +56,8 @@ fn shared(byte: u8) -> SharedSecret {
 /// Whether both have the same keys in both directions.
 fn same_keys(a: &Established, b: &Established) -> bool {
     [Direction::AtoB, Direction::BtoA].iter().all(|direction| {
-        let seal = Half::new(&a.master, a.aead, *direction);
-        let open = Half::new(&b.master, b.aead, *direction);
+        let seal = Half::new(&a.tx, a.aead, *direction);
+        let open = Half::new(&b.rx, b.aead, *direction);
         let frame = seal.seal(7, false, &Clear::data(b"test"));
         open.open(7, &frame).is_some()
     })
@@ -70,8 +71,8 @@ fn both_ends_come_to_the_same_session() {
         assert_eq!((a.role, b.role), (Role::A, Role::B));
         assert_eq!((a.aead, b.aead), (aead, aead));
         assert!(same_keys(&a, &b));
-        let (a, b) = (a.secret.next::<HostHmac>(), b.secret.next::<HostHmac>());
-        assert_eq!(a.session_id::<HostHmac>(0), b.session_id::<HostHmac>(0));
+        let halves = |end: Established| end.next.resume::<HostHmac>();
+        assert_eq!(halves(a), halves(b));
     }
 }
 
@@ -84,7 +85,7 @@ fn the_session_id_begins_with_the_tep_byte() {
 #[test]
 fn the_directions_have_different_keys() {
     let (a, _) = established(Aead::Aes256Gcm);
-    let key = |direction| a.master.traffic::<HostHmac>(a.aead, direction);
+    let key = |direction| a.tx.traffic::<HostHmac>(a.aead, direction);
     assert_ne!(key(Direction::AtoB).key(), key(Direction::BtoA).key());
 }
 
@@ -249,11 +250,11 @@ fn everything_exchanged_is_part_of_the_session() {
 #[test]
 fn an_option_altered_on_the_way_gives_different_sessions() {
     // Somebody takes 0x21 out of host A's option, and sets a reserved bit in host B's.
-    let answer = Answer::to(&Policy::new(Role::B), &eno(&[0x23])).unwrap();
+    let answer = answer_to(&Policy::new(Role::B), &eno(&[0x23])).unwrap();
     let as_sent = Offered::new(&Policy::new(Role::A));
     let a = as_sent.on_syn(answer.option().as_bytes()).unwrap();
     let altered = as_sent.on_syn(&eno(&[0x05, 0x23])).unwrap();
-    let stripped = Answer::to(&Policy::new(Role::B), &eno(&[0x21, 0x23])).unwrap();
+    let stripped = answer_to(&Policy::new(Role::B), &eno(&[0x21, 0x23])).unwrap();
     let b = answer.confirm(&[69, 2]).unwrap();
     let stripped = stripped.confirm(&[69, 2]).unwrap();
 

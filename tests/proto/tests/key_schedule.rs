@@ -8,16 +8,20 @@ mod vectors;
 use tcpcrypt_proto_tests::{
     primitives::{HostHmac, X25519},
     proto::{
-        eno::{Answer, Offered, Policy},
-        handshake::{AeadList, AwaitInit1, AwaitInit2, Established},
+        eno::{Offered, Policy},
+        handshake::{AeadList, AwaitInit1, AwaitInit2},
         hkdf::{cprf, extract},
         ids::{Aead, Role},
-        keys::{Direction, MasterKey, SessionSecret},
+        keys::{Direction, MasterKey, SessionNonce, SessionSecret},
         secret::Secret,
+        session::Established,
     },
-    support::AEADS,
+    support::{answer_to, AEADS},
 };
 use vectors::{name_of, Vectors};
+
+/// `sn[0]`.
+const FRESH: SessionNonce = SessionNonce::EMPTY;
 
 fn secret<const N: usize>(bytes: [u8; N]) -> Secret<N> {
     let mut secret = Secret::zeroed();
@@ -35,28 +39,35 @@ fn cprf_of(key: [u8; 32], constant: u8, nonce: &[u8], len: usize) -> Vec<u8> {
 fn check_schedule(v: &Vectors, name: &str, done: Established) {
     assert_eq!(done.session_id[..], v.get(&format!("{name}.session_id.0")));
 
-    let mut secret = done.secret;
-    for i in 0..3 {
+    let mut secret = done.next;
+    for i in 1..3 {
         // ss[i] itself never leaves its type: what is derived from it has to be right.
         let expected = v.get(&format!("{name}.session_id.{i}"));
-        assert_eq!(secret.session_id::<HostHmac>(0x23)[..], expected);
+        assert_eq!(secret.session_id::<HostHmac>(0x23, &FRESH)[..], expected);
+        let halves = secret.resume::<HostHmac>();
+        let expected = v.get(&format!("{name}.resume.{i}"));
+        assert_eq!([halves.0, halves.1].concat(), expected);
         secret = secret.next::<HostHmac>();
     }
 
-    let mut master = done.master;
+    check_master(v, name, done.tx, done.aead);
+    check_master(v, name, done.rx, done.aead);
+}
+
+fn check_master(v: &Vectors, name: &str, mut master: MasterKey, aead: Aead) {
     for j in 0..3 {
         check_traffic(
             v,
             &format!("{name}.k_ab.{j}"),
             &master,
-            done.aead,
+            aead,
             Direction::AtoB,
         );
         check_traffic(
             v,
             &format!("{name}.k_ba.{j}"),
             &master,
-            done.aead,
+            aead,
             Direction::BtoA,
         );
         master = master.next::<HostHmac>();
@@ -99,7 +110,7 @@ fn host_b(v: &Vectors, name: &str, aead: Aead) -> Established {
     let init1 = v.get(&format!("{name}.init1"));
     let a_option = v.get(&format!("{name}.a_option"));
 
-    let answer = Answer::to(&Policy::new(Role::B), &a_option).unwrap();
+    let answer = answer_to(&Policy::new(Role::B), &a_option).unwrap();
     assert_eq!(
         answer.option().as_bytes(),
         v.get(&format!("{name}.b_option"))
@@ -214,8 +225,26 @@ fn cprf_counts_blocks_from_one_in_a_single_octet() {
 #[test]
 fn the_session_id_carries_host_b_tep_byte() {
     let prk = || SessionSecret::from_prk(secret([5; 32]));
-    let plain = prk().session_id::<HostHmac>(0x23);
-    let resumed = prk().session_id::<HostHmac>(0xa3);
+    let plain = prk().session_id::<HostHmac>(0x23, &FRESH);
+    let resumed = prk().session_id::<HostHmac>(0xa3, &FRESH);
     assert_eq!((plain[0], resumed[0]), (0x23, 0xa3));
     assert_eq!(plain[1..], resumed[1..]);
+}
+
+#[test]
+fn a_resumed_session_has_the_known_answers() {
+    let v = Vectors::load();
+    // nonce_a and nonce_b of the script.
+    let nonce = SessionNonce::collect((0x40..0x48).chain(0x50..0x57));
+    for aead in AEADS {
+        let name = format!("{}.resumed", name_of(aead));
+        let secret = host_a(&v, name_of(aead)).next;
+        let id = secret.session_id::<HostHmac>(0xa3, &nonce);
+        assert_eq!(id[..], v.get(&format!("{name}.session_id")));
+        let master = secret.master::<HostHmac>(&nonce);
+        for (direction, label) in [(Direction::AtoB, "ab"), (Direction::BtoA, "ba")] {
+            let name = format!("{name}.k_{label}.0");
+            check_traffic(&v, &name, &master, aead, direction);
+        }
+    }
 }

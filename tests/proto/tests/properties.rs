@@ -10,16 +10,16 @@ use tcpcrypt_proto_tests::{
         eno::{
             find, has_eno,
             suboption::{negotiated, SynForm},
-            Answer, Aware, Found, Offered, Policy,
+            Aware, Found, Offered, Policy,
         },
         frame::MAX_DATA,
         handshake::{AeadList, AwaitInit1, Error},
         ids::{Aead, Role},
         init::{message_len, Init1, Init2, Kind, MAX_INIT_LEN},
-        keys::{Direction, MasterKey, SessionSecret},
+        keys::{Direction, MasterKey, SessionNonce, SessionSecret},
         secret::Secret,
     },
-    support::{self, eno, exchange, negotiate, negotiate_by, Clear, Half, AEADS, TEPS},
+    support::{self, answer_to, eno, exchange, negotiate, negotiate_by, Clear, Half, AEADS, TEPS},
 };
 
 /// Any public key that can be encoded.
@@ -100,7 +100,7 @@ fn aeads() -> impl Strategy<Value = Vec<Aead>> {
 fn master(seed: u8) -> MasterKey {
     let mut prk = Secret::zeroed();
     prk.expose_mut().fill(seed);
-    SessionSecret::from_prk(prk).master::<HostHmac>()
+    SessionSecret::from_prk(prk).master::<HostHmac>(&SessionNonce::EMPTY)
 }
 
 /// Bytes that are no ENO option: other kinds, whole, or NOPs.
@@ -157,7 +157,7 @@ proptest! {
         let (a_option, b_option) = (eno(&encode(&a, short)), eno(&encode(&b, short)));
         let a_syn = SynForm::parse(&a_option).unwrap();
         let b_syn = SynForm::parse(&b_option).unwrap();
-        let tep = negotiated(&a_syn, &b_syn).map(|tep| tep.byte);
+        let tep = negotiated(&a_syn, &b_syn, |_| false).map(|tep| tep.byte);
         prop_assert_eq!(tep, expected_tep(&a, &b));
     }
 
@@ -168,7 +168,7 @@ proptest! {
         let policy = Policy::new(Role::B).aware(Aware::Mandatory);
         let offers = subs.iter().filter(|sub| matches!(sub, Sub::Tep(0x23, _))).count();
         let agreed = !b && aware && offers == 1;
-        prop_assert_eq!(Answer::to(&policy, &syn).is_ok(), agreed);
+        prop_assert_eq!(answer_to(&policy, &syn).is_ok(), agreed);
 
         let offered = Offered::new(&Policy::new(Role::A).aware(Aware::Mandatory));
         let tep = expected_tep(&[Sub::Tep(0x23, None)], &subs);
@@ -306,7 +306,7 @@ proptest! {
         let first = prefer.into_iter().find(|aead| offer.contains(aead));
         prop_assert_eq!((Some(a.aead), Some(b.aead)), (first, first));
 
-        let (mut a_master, mut b_master) = (a.master, b.master);
+        let (mut a_master, mut b_master) = (a.tx, b.rx);
         for generation in 0..3 {
             for direction in [Direction::AtoB, Direction::BtoA] {
                 let seal = Half::new(&a_master, a.aead, direction);

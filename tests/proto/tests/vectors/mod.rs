@@ -21,6 +21,7 @@ impl Vectors {
         hex(self.0.get(name).unwrap_or_else(|| panic!("no {name}")))
     }
 
+    #[allow(dead_code, reason = "each test file has this module for itself")]
     pub fn array(&self, name: &str) -> [u8; 32] {
         self.get(name).try_into().unwrap()
     }
