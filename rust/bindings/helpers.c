@@ -6,9 +6,11 @@
 #include <linux/errqueue.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <linux/netfilter.h>
 #include <linux/sched/signal.h>
 #include <linux/tracepoint.h>
 #include <net/checksum.h>
+#include <net/inet6_hashtables.h>
 #include <net/inet_hashtables.h>
 #include <net/ip.h>
 #include <net/ipv6.h>
@@ -418,6 +420,79 @@ int tcpcrypt_save_syn(struct request_sock *req, const struct sk_buff *syn, const
 void tcpcrypt_free_saved_syn(struct sock *sk)
 {
 	tcp_saved_syn_free(tcp_sk(sk));
+}
+
+/* Where the TCP header of a packet at LOCAL_IN begins; negative if it has none. */
+static int tcp_header_at(const struct sk_buff *skb, u8 pf)
+{
+	int at = skb_network_offset(skb);
+	__be16 frag_off;
+	u8 nexthdr;
+
+	if (pf == NFPROTO_IPV4)
+		return ip_hdr(skb)->protocol == IPPROTO_TCP ? at + ip_hdrlen(skb) : -1;
+	nexthdr = ipv6_hdr(skb)->nexthdr;
+	at += sizeof(struct ipv6hdr);
+	if (likely(nexthdr == IPPROTO_TCP))
+		return at;
+	/* A fragment is put together after LOCAL_IN: it has no header for us. */
+	at = ipv6_skip_exthdr(skb, at, &nexthdr, &frag_off);
+	return nexthdr == IPPROTO_TCP && !frag_off ? at : -1;
+}
+
+/*
+ * The TCP header of a packet at LOCAL_IN with all its options, in @buffer of 60
+ * bytes if it is not linear. NULL if it is none.
+ */
+const struct tcphdr *tcpcrypt_incoming_tcp(const struct sk_buff *skb, u8 pf, void *buffer)
+{
+	int at = tcp_header_at(skb, pf);
+	const struct tcphdr *th;
+
+	if (at < 0)
+		return NULL;
+	th = skb_header_pointer(skb, at, sizeof(*th), buffer);
+	if (!th || th->doff < sizeof(*th) / 4)
+		return NULL;
+	return skb_header_pointer(skb, at, th->doff * 4, buffer);
+}
+
+/*
+ * The socket in SYN_SENT or SYN_RECV to which a packet at LOCAL_IN goes, with a
+ * reference; NULL if there is none. In these states it is a full socket: others
+ * never have them.
+ */
+struct sock *tcpcrypt_opening_sock(struct net *net, struct sk_buff *skb, u8 pf,
+				   const struct tcphdr *th)
+{
+	struct sock *sk = skb->sk;
+
+	/* What early demux, or TPROXY, found is the packet's as long as that is ours. */
+	if (sk) {
+		if (!((1 << READ_ONCE(sk->sk_state)) & (TCPF_SYN_SENT | TCPF_SYN_RECV)) ||
+		    !refcount_inc_not_zero(&sk->sk_refcnt))
+			return NULL;
+		return sk;
+	}
+	if (pf == NFPROTO_IPV4)
+		sk = __inet_lookup_established(net, ip_hdr(skb)->saddr, th->source,
+					       ip_hdr(skb)->daddr, ntohs(th->dest),
+					       inet_iif(skb), inet_sdif(skb));
+	else
+		sk = __inet6_lookup_established(net, &ipv6_hdr(skb)->saddr, th->source,
+						&ipv6_hdr(skb)->daddr, ntohs(th->dest),
+						inet6_iif(skb), inet6_sdif(skb));
+	if (sk && !((1 << READ_ONCE(sk->sk_state)) & (TCPF_SYN_SENT | TCPF_SYN_RECV))) {
+		sock_gen_put(sk);
+		return NULL;
+	}
+	return sk;
+}
+
+/* Whether the checksum of a TCP packet at LOCAL_IN is right: TCP looks later. */
+bool tcpcrypt_checksum_ok(struct sk_buff *skb, u8 pf)
+{
+	return !nf_checksum(skb, NF_INET_LOCAL_IN, tcp_header_at(skb, pf), IPPROTO_TCP, pf);
 }
 
 u32 tcpcrypt_skb_seq(const struct sk_buff *skb)

@@ -82,6 +82,12 @@ int tcpcrypt_save_syn(struct request_sock *req, const struct sk_buff *syn, const
 		      size_t len);
 void tcpcrypt_free_saved_syn(struct sock *sk);
 
+/* simultaneous open */
+const struct tcphdr *tcpcrypt_incoming_tcp(const struct sk_buff *skb, u8 pf, void *buffer);
+struct sock *tcpcrypt_opening_sock(struct net *net, struct sk_buff *skb, u8 pf,
+				   const struct tcphdr *th);
+bool tcpcrypt_checksum_ok(struct sk_buff *skb, u8 pf);
+
 /* buffers */
 u32 tcpcrypt_skb_seq(const struct sk_buff *skb);
 struct sk_buff *tcpcrypt_skb_next(const struct sock *sk, const struct sk_buff *skb);

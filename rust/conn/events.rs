@@ -18,6 +18,7 @@ use kernel::{
 
 use super::{
     close,
+    crossing,
     exchange,
     frames,
     negotiate,
@@ -47,6 +48,7 @@ use crate::{
             Answered,
             Close,
             Endpoint,
+            Incoming,
             Neighbours,
             Outgoing,
             Part,
@@ -91,7 +93,7 @@ impl Endpoint for Conn {
         if !sk.holds_net() {
             return Err(errno::opnotsupp());
         }
-        crate::net::registered::answer_in::<Self>(sk.sk())?;
+        crate::net::registered::hook_for::<Self>(sk.sk())?;
         Conn::new(
             true,
             Wishes::new(1),
@@ -118,8 +120,25 @@ impl Endpoint for Conn {
         negotiate::opening(this, sk)
     }
 
-    fn unopened(&self, sk: &BhSock<'_>, crossed: bool) {
-        negotiate::unopened(self, sk, crossed);
+    fn offers(&self, sk: &BhSock<'_>) {
+        crossing::watch(self, sk);
+    }
+
+    fn is_opening(&self) -> bool {
+        self.phase() == Phase::Negotiating
+    }
+
+    fn unopened(&self, sk: &BhSock<'_>) {
+        crossing::unwatch(self, sk.sk());
+        negotiate::unopened(self, sk);
+    }
+
+    fn incoming(&self, sk: Sk<'_>, segment: &Incoming<'_>) {
+        crossing::incoming(self, sk, segment);
+    }
+
+    fn crossed(this: ArcBorrow<'_, Self>, sk: &BhSock<'_>) -> Part {
+        crossing::established(this, sk)
     }
 
     fn outgoing(&self, sk: &BhSock<'_>, segment: &Outgoing) -> Xmit {
@@ -130,6 +149,7 @@ impl Endpoint for Conn {
         if this.phase() != Phase::Negotiating {
             return None;
         }
+        crossing::unwatch(&this, sk.sk());
         Some(negotiate::syn_ack(this, sk, tcp_options))
     }
 
@@ -330,6 +350,7 @@ impl Endpoint for Conn {
     }
 
     fn released(&self, sk: Sk<'_>) {
+        crossing::unwatch(self, sk);
         // A connection that TCP ended, and whose application is gone.
         if self.phase() == Phase::Encrypted {
             super::net_state(sk).uncount(super::stats::Counter::Established);

@@ -198,7 +198,7 @@ fn step(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner) -> Result<(), Stop>
                 Err(Stop::Wait)
             }
         },
-        Step::None => Err(Stop::Fail(errno::proto())),
+        Step::None | Step::Crossed(_) => Err(Stop::Fail(errno::proto())),
     }
 }
 

@@ -15,7 +15,7 @@
 //!
 //! A passive opener begins at Exchange or Raw: there is no connection before the third segment of the handshake.
 //!
-//! - `negotiate.rs`: TCP-ENO, from the SYN to the decision.
+//! - `negotiate.rs`: TCP-ENO, from the SYN to the decision; `crossing.rs`: simultaneous opens.
 //! - `raw.rs`: connections whose TEP is the application's.
 //! - `exchange.rs`: Init1, Init2 and the keys, in a workqueue.
 //! - `seal.rs`, `tx.rs`: sendmsg(); `frames.rs`, `rx.rs`: recvmsg().
@@ -26,6 +26,7 @@
 //! is [`Inner`], behind the socket lock.
 
 pub(crate) mod close;
+pub(crate) mod crossing;
 pub(crate) mod events;
 pub(crate) mod exchange;
 pub(crate) mod frames;
@@ -50,12 +51,19 @@ use kernel::{
     },
 };
 
-use self::wishes::Wishes;
+use self::{
+    crossing::Crossing,
+    wishes::Wishes, //
+};
 use crate::{
     net::{
         attach::{
             Attachment,
             LiteSocket, //
+        },
+        bh_lock::{
+            new_bh_spinlock,
+            BhSpinLock, //
         },
         locked::LockedSock,
         pernet::NetState,
@@ -118,9 +126,11 @@ pub(crate) struct Conn {
     need: Atomic<u32>,
     /// Bits of [`Pending`]: what waits for room in the send buffer, or was asked for.
     pending: Atomic<u32>,
-    /// `snd_una` and `rcv_nxt` when the SYN-ACK was accepted.
+    /// `snd_una` and `rcv_nxt` when our SYN was answered.
     una: Atomic<u32>,
     nxt: Atomic<u32>,
+    #[pin]
+    crossing: BhSpinLock<Crossing>,
     inner: SockCell<Inner>,
 }
 
@@ -167,6 +177,8 @@ pub(crate) struct Inner {
 pub(crate) enum Step {
     /// Before it, and after it.
     None,
+    /// Active opener: the peer's SYN crossed ours and fits it. What will be when the peer answers, too.
+    Crossed(KBox<Negotiated>),
     /// Host A: Init1 is to be sent.
     SendInit1,
     /// Host A: Init1 was sent.
@@ -204,6 +216,7 @@ impl Conn {
                 pending: Atomic::new(0),
                 una: Atomic::new(0),
                 nxt: Atomic::new(0),
+                crossing <- new_bh_spinlock!(Crossing::new(), "tcpcrypt_crossing"),
                 inner: SockCell::new(Inner {
                     negotiated,
                     step,

@@ -15,6 +15,7 @@ use kernel::{
 
 use super::{
     count,
+    crossing,
     raw,
     stats::Counter,
     wishes::Wishes,
@@ -59,12 +60,12 @@ use crate::{
 };
 
 /// Allocations in softirq may fail, and that is counted, not logged.
-fn atomic() -> kernel::alloc::Flags {
+pub(super) fn atomic() -> kernel::alloc::Flags {
     GFP_ATOMIC | kernel::alloc::flags::__GFP_NOWARN
 }
 
 /// Why a connection is plain TCP, as a counter.
-fn counter(reason: Reason) -> Counter {
+pub(super) fn counter(reason: Reason) -> Counter {
     match reason {
         Reason::NoOption => Counter::FallbackNoOption,
         Reason::Malformed => Counter::FallbackMalformed,
@@ -149,7 +150,7 @@ pub(crate) fn opening(conn: ArcBorrow<'_, Conn>, sk: &BhSock<'_>) -> Part {
 }
 
 /// An active open on which ENO has no success: plain TCP, unless the application does not want that.
-fn unencrypted(conn: ArcBorrow<'_, Conn>, sk: &BhSock<'_>) -> Part {
+pub(super) fn unencrypted(conn: ArcBorrow<'_, Conn>, sk: &BhSock<'_>) -> Part {
     if !conn.wishes.mandatory() {
         return Part::Plain;
     }
@@ -184,15 +185,8 @@ pub(crate) fn listens_by_default(sk: Sk<'_>) -> bool {
         && !sk.net_state().excludes_local(sk.local_port())
 }
 
-/// The open failed, or crossed with one of the peer's.
-///
-/// In a simultaneous open both ends have b = 0, unless an application chose: roles are not to be had, and the
-/// connection is plain TCP (RFC 8547 section 4.6, rule 3). The SYN-ACK then leaves without an option, as the second
-/// exception there allows.
-pub(crate) fn unopened(conn: &Conn, sk: &BhSock<'_>, crossed: bool) {
-    if crossed {
-        count(sk, Counter::FallbackRole);
-    }
+/// The open failed.
+pub(crate) fn unopened(conn: &Conn, sk: &BhSock<'_>) {
     if let Ok(mut offer) = conn.offer.borrow_bh(sk) {
         *offer = None;
     }
@@ -230,7 +224,7 @@ fn acknowledge(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing) -> Xmit {
 
 fn offer_on(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing) -> Xmit {
     if !segment.syn || segment.ack {
-        return Xmit::Pass;
+        return crossing::outgoing(conn, sk, segment);
     }
     // The same in every SYN (RFC 8547 section 4.6).
     let option = match conn.offer.borrow_bh(sk) {
@@ -292,34 +286,44 @@ pub(crate) fn syn_ack(conn: ArcBorrow<'_, Conn>, sk: &BhSock<'_>, tcp_options: &
             return unencrypted(conn, sk);
         }
     };
-    if succeed(&conn, sk, &negotiated).is_err() {
+    let succeeded = KBox::new(negotiated, atomic())
+        .map_err(Error::from)
+        .and_then(|negotiated| succeed(conn, sk, negotiated));
+    if succeeded.is_err() {
         // No option was acknowledged yet, so that plain TCP is still allowed.
         count(sk, Counter::FallbackNoMemory);
         return unencrypted(conn, sk);
-    }
-    if conn.phase() == Phase::Raw {
-        count(sk, Counter::ActiveRaw);
-    } else {
-        count(sk, Counter::ActiveEncrypted);
-        Attachment::kick(conn, sk);
     }
     Part::Takes
 }
 
 /// An active open succeeded: from here on the connection is encrypted or it fails; or it is what the application makes of
 /// it, in raw mode.
-fn succeed(conn: &Conn, sk: &BhSock<'_>, negotiated: &Negotiated) -> Result {
+pub(super) fn succeed(
+    conn: ArcBorrow<'_, Conn>,
+    sk: &BhSock<'_>,
+    negotiated: KBox<Negotiated>,
+) -> Result {
+    let mut inner = conn.inner.borrow_bh(sk)?;
     conn.una.store(sk.snd_una(), Relaxed);
     conn.nxt.store(sk.rcv_nxt(), Relaxed);
-    if negotiated.tep().is_some() {
-        let step = match negotiated.role() {
-            Role::A => Step::SendInit1,
-            Role::B => Step::AwaitInit1,
-        };
-        return begin_exchange(conn, sk, negotiated, step);
+    let (tep, role) = (negotiated.tep(), negotiated.role());
+    inner.negotiated = Some(negotiated);
+    if tep.is_none() {
+        raw::begin(&conn, sk);
+        count(sk, Counter::ActiveRaw);
+        return Ok(());
     }
-    conn.inner.borrow_bh(sk)?.negotiated = Some(KBox::new(*negotiated, atomic())?);
-    raw::begin(conn, sk);
+    inner.step = match role {
+        Role::A => Step::SendInit1,
+        Role::B => Step::AwaitInit1,
+    };
+    conn.sealed_end.store(sk.write_seq(), Relaxed);
+    conn.need.store(1, Relaxed);
+    conn.set_phase(Phase::Exchange);
+    LockedSock::keep_urgent_inline(sk);
+    count(sk, Counter::ActiveEncrypted);
+    Attachment::kick(conn, sk);
     Ok(())
 }
 
@@ -333,17 +337,6 @@ pub(crate) fn connected(conn: &Conn, sk: &mut LockedSock<'_>) -> Result {
         sk.abort(*error);
         let _ = sk.take_error();
     })
-}
-
-fn begin_exchange(conn: &Conn, sk: &BhSock<'_>, negotiated: &Negotiated, step: Step) -> Result {
-    let mut inner = conn.inner.borrow_bh(sk)?;
-    inner.negotiated = Some(KBox::new(*negotiated, atomic())?);
-    inner.step = step;
-    conn.sealed_end.store(sk.write_seq(), Relaxed);
-    conn.need.store(1, Relaxed);
-    conn.set_phase(Phase::Exchange);
-    LockedSock::keep_urgent_inline(sk);
-    Ok(())
 }
 
 /// Whether a listener that the application attached refuses a SYN.

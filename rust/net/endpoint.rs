@@ -65,12 +65,28 @@ pub(crate) struct Outgoing {
     pub(crate) syn: bool,
     /// The ACK flag.
     pub(crate) ack: bool,
+    /// The RST flag.
+    pub(crate) rst: bool,
     /// Sequence number of its first byte.
     pub(crate) seq: u32,
     /// Bytes of payload.
     pub(crate) payload: u32,
     /// Bytes that are free for options in its TCP header: a multiple of four.
     pub(crate) room: usize,
+}
+
+/// A segment that came, of which only the checksum was verified.
+pub(crate) struct Incoming<'a> {
+    /// The SYN flag.
+    pub(crate) syn: bool,
+    /// The ACK flag.
+    pub(crate) ack: bool,
+    /// Its sequence number.
+    pub(crate) seq: u32,
+    /// What it acknowledges, if it does.
+    pub(crate) ack_seq: u32,
+    /// Its TCP options.
+    pub(crate) options: &'a [u8],
 }
 
 /// The options that a SYN-ACK has already.
@@ -182,8 +198,21 @@ pub(crate) trait Endpoint: Send + Sync + Sized + 'static {
     /// An attached socket is about to send its SYN. Atomic.
     fn opening(this: ArcBorrow<'_, Self>, sk: &BhSock<'_>) -> Part;
 
-    /// The open failed or, if `crossed`, became a simultaneous one. Atomic.
-    fn unopened(&self, sk: &BhSock<'_>, crossed: bool);
+    /// The endpoint takes part, and the SYN leaves next. Atomic.
+    fn offers(&self, sk: &BhSock<'_>);
+
+    /// Whether the open is not decided yet. Any context.
+    fn is_opening(&self) -> bool;
+
+    /// The open failed. Atomic.
+    fn unopened(&self, sk: &BhSock<'_>);
+
+    /// A segment without RST came while the open is not decided, as far as can be told. TCP may drop it yet. Softirq,
+    /// the socket not locked.
+    fn incoming(&self, sk: Sk<'_>, segment: &Incoming<'_>);
+
+    /// TCP accepted the segment that ends a simultaneous open. Atomic.
+    fn crossed(this: ArcBorrow<'_, Self>, sk: &BhSock<'_>) -> Part;
 
     /// A segment leaves, with the socket locked. Atomic; called within functions that send, so it borrows nothing that
     /// they borrow.

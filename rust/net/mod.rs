@@ -5,13 +5,15 @@
 //! - `endpoint.rs`: what this layer asks of the protocol above; start there.
 //! - `sock.rs`, `locked.rs`, `pages.rs`, `queue_read.rs`, `sealing.rs`, `options.rs`: what the protocol does with a socket.
 //! - `attach.rs`, `tables.rs`: how it is tied to one.
-//! - `adapters.rs`, `listener_calls.rs`: socket calls; `wire.rs`: segments; `probe.rs`: opening; `ulp.rs`: TCP_ULP; `listeners.rs`.
+//! - `adapters.rs`, `listener_calls.rs`: socket calls; `wire.rs`: segments; `probe.rs`, `crossing.rs`: opening;
+//!   `ulp.rs`: TCP_ULP; `listeners.rs`.
 //! - `pernet.rs`, `sysctl.rs`, `proc.rs`: network namespaces.
 //! - `registered.rs`: all of it, registered.
 
 pub(crate) mod adapters;
 pub(crate) mod attach;
 pub(crate) mod bh_lock;
+pub(crate) mod crossing;
 pub(crate) mod endpoint;
 pub(crate) mod errno;
 pub(crate) mod listener_calls;

@@ -39,6 +39,8 @@ use crate::{
     proto::handshake::AeadList, //
 };
 
+use super::crossing::Openings;
+
 /// A network namespace: `struct net`.
 #[repr(transparent)]
 pub(crate) struct Net(Opaque<bindings::net>);
@@ -297,6 +299,7 @@ impl Drop for Counters {
 pub(crate) struct NetState {
     enable_connect: Atomic<bool>,
     enable_listen: Atomic<bool>,
+    openings: Openings,
     aconf: Atomic<u64>,
     bconf: Atomic<u64>,
     exclude_local: PortSet,
@@ -319,6 +322,7 @@ impl PerNet for NetState {
         try_pin_init!(Self {
             enable_connect: Atomic::new(false),
             enable_listen: Atomic::new(false),
+            openings: Openings::new(),
             aconf: Atomic::new(ciphers),
             bconf: Atomic::new(ciphers),
             exclude_local: PortSet::new(PLAIN_PORTS)?,
@@ -343,6 +347,11 @@ impl NetState {
     /// Whether connections that are opened here try ENO.
     pub(crate) fn enable_connect(&self) -> bool {
         self.enable_connect.load(Relaxed)
+    }
+
+    /// Which sockets the hook at LOCAL_IN looks for segments of.
+    pub(crate) fn openings(&self) -> &Openings {
+        &self.openings
     }
 
     /// Whether listeners answer ENO.

@@ -23,7 +23,10 @@ use kernel::{
 
 use super::{
     attach,
-    endpoint::Endpoint,
+    endpoint::{
+        Endpoint,
+        Part, //
+    },
     sock::{
         BhSock,
         Sk, //
@@ -103,9 +106,12 @@ unsafe extern "C" fn set_state<T: Endpoint>(
     // What concerns us, before anything else: the probe runs for every state of every socket.
     let opening = old == bindings::TCP_CLOSE
         && (new == bindings::TCP_SYN_SENT || new == bindings::TCP_LISTEN);
-    let failed = old == bindings::TCP_SYN_SENT && new != bindings::TCP_ESTABLISHED;
+    // A SYN-ACK establishes in SYN_SENT (`wire.rs`); a SYN leads to SYN_RECV, in which children begin, too.
+    let undecided = old == bindings::TCP_SYN_SENT
+        && !matches!(new, bindings::TCP_ESTABLISHED | bindings::TCP_SYN_RECV)
+        || old == bindings::TCP_SYN_RECV;
     let unlistened = old == bindings::TCP_LISTEN;
-    if !(opening || failed || unlistened) {
+    if !(opening || undecided || unlistened) {
         return;
     }
     // SAFETY: By the requirements of this function. Other protocols' sockets use the tracepoint as well (MPTCP).
@@ -122,7 +128,8 @@ unsafe extern "C" fn set_state<T: Endpoint>(
                 wire::stop_answering(&sk);
             }
         }
-        _ => unopened::<T>(&sk, new),
+        bindings::TCP_ESTABLISHED => crossed::<T>(&sk),
+        _ => unopened::<T>(&sk, old, new),
     }
 }
 
@@ -132,13 +139,18 @@ fn connect<T: Endpoint>(sk: &BhSock<'_>) {
             // TCP_ULP took no other.
             tables::install_af_ops(sk.sk());
             let part = T::opening(endpoint.as_arc_borrow(), sk);
+            if part == Part::Takes {
+                endpoint.offers(sk);
+            }
             attach::follow::<T>(sk, part);
         }
         None if attach::has_ulp(sk) || !tables::is_plain(sk.sk()) => {}
         None => {
             if let Some(endpoint) = T::connecting(sk) {
                 // A socket that can't be attached to stays plain.
-                let _ = attach::attach_opening(sk, endpoint);
+                if attach::attach_opening(sk, endpoint.clone()).is_ok() {
+                    endpoint.offers(sk);
+                }
             }
         }
     }
@@ -162,12 +174,27 @@ pub(crate) fn listen_by_default<T: Endpoint>(sk: &BhSock<'_>) {
     }
 }
 
-/// The connect() failed, was given up, or crossed with the peer's.
-fn unopened<T: Endpoint>(sk: &BhSock<'_>, new: u32) {
+/// A child is established, or a simultaneous open came to its end.
+fn crossed<T: Endpoint>(sk: &BhSock<'_>) {
+    let Some(endpoint) = attach::endpoint::<T>(sk).filter(|endpoint| endpoint.is_opening()) else {
+        return;
+    };
+    // TCP announces the segment's own data next.
+    match T::crossed(endpoint.as_arc_borrow(), sk) {
+        Part::Takes => attach::settle::<T>(sk, &*endpoint),
+        part => attach::follow::<T>(sk, part),
+    }
+}
+
+/// The connect() failed or was given up; or a child was.
+fn unopened<T: Endpoint>(sk: &BhSock<'_>, old: u32, new: u32) {
     let Some(endpoint) = attach::endpoint::<T>(sk) else {
         return;
     };
-    endpoint.unopened(sk, new == bindings::TCP_SYN_RECV);
+    if old == bindings::TCP_SYN_RECV && !endpoint.is_opening() {
+        return;
+    }
+    endpoint.unopened(sk);
     if endpoint.attachment().is_explicit() && new == bindings::TCP_CLOSE {
         // The application's wish holds for its next connect() too; only the address family's functions depend on it.
         tables::restore_af_ops(sk.sk());

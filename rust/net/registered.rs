@@ -20,6 +20,7 @@ use kernel::{
 };
 
 use super::{
+    crossing::Crossings,
     endpoint::Endpoint,
     listeners::Listeners,
     pernet::{
@@ -112,14 +113,22 @@ impl Drop for LastInstructions {
     }
 }
 
-struct ListenEvents<T>(PhantomData<T>);
+struct OpenEvents<T>(PhantomData<T>);
 
 // SAFETY: There is no value of it.
-unsafe impl<T> Send for ListenEvents<T> {}
+unsafe impl<T> Send for OpenEvents<T> {}
 // SAFETY: As above.
-unsafe impl<T> Sync for ListenEvents<T> {}
+unsafe impl<T> Sync for OpenEvents<T> {}
 
-impl<T: Endpoint> Events for ListenEvents<T> {
+impl<T: Endpoint> Events for OpenEvents<T> {
+    fn connect_changes(net: &Net, on: bool) {
+        // SAFETY: The sysctls are made after this state and gone before.
+        let crossings = unsafe { Crossings::<T>::of(net.as_ptr()) };
+        if on && crossings.hook().is_err() {
+            pr_warn!("no memory to see simultaneous opens in a namespace: they stay plain\n");
+        }
+    }
+
     fn listen_changed(net: &Net, on: bool) {
         // Turned off, listeners go on to look at the setting for each SYN, and to end the handshakes that they began: the
         // peers of those will encrypt.
@@ -137,10 +146,12 @@ impl<T: Endpoint> Events for ListenEvents<T> {
 /// The module's registrations. The fields are dropped in the order in which they stand here.
 pub(crate) struct Registered<T: Endpoint> {
     // Nobody changes settings any more.
-    _sysctls: Sysctls<ListenEvents<T>>,
+    _sysctls: Sysctls<OpenEvents<T>>,
     // No socket is attached by default any more, and none by TCP_ULP.
     _probe: StateProbe,
     _ulp: Ulp,
+    // No segment that comes passes a hook.
+    _crossings: Registration<Crossings<T>>,
     // Listeners are plain again, SYN-ACKs pass no hook.
     _listeners: Registration<Listeners<T>>,
     _stats: StatFile,
@@ -162,6 +173,7 @@ impl<T: Endpoint> Registered<T> {
         let shared = SharedOwner::new()?;
         let stats = StatFile::new(states.clone())?;
         let listeners = Registration::<Listeners<T>>::new()?;
+        let crossings = Registration::<Crossings<T>>::new()?;
         let ulp = Ulp::register()?;
         let probe = StateProbe::new::<T>()?;
         let sysctls = Sysctls::new(states.clone())?;
@@ -169,6 +181,7 @@ impl<T: Endpoint> Registered<T> {
             _sysctls: sysctls,
             _probe: probe,
             _ulp: ulp,
+            _crossings: crossings,
             _listeners: listeners,
             _stats: stats,
             _wait: LastInstructions,
@@ -179,8 +192,12 @@ impl<T: Endpoint> Registered<T> {
     }
 }
 
-/// Makes sure that SYN-ACKs of the socket's namespace can be answered. ENOMEM. Process context, may sleep.
-pub(crate) fn answer_in<T: Endpoint>(sk: Sk<'_>) -> Result {
+/// Makes sure that an open of the socket, active or passive, is seen in its namespace. ENOMEM. Process context, may
+/// sleep.
+pub(crate) fn hook_for<T: Endpoint>(sk: Sk<'_>) -> Result {
     // SAFETY: The socket keeps its namespace, and the caller the module.
-    unsafe { Listeners::<T>::of(sk.net()) }.hook()
+    let (listeners, crossings) =
+        unsafe { (Listeners::<T>::of(sk.net()), Crossings::<T>::of(sk.net())) };
+    listeners.hook()?;
+    crossings.hook()
 }

@@ -36,6 +36,11 @@ use crate::{
 
 /// Who is told of changes.
 pub(crate) trait Events: Send + Sync + 'static {
+    /// `enable_connect` of `net` is about to become `on`, which [`NetState::enable_connect`] does not say yet.
+    ///
+    /// Context: process, may sleep. Not called at unload and when a namespace goes away.
+    fn connect_changes(net: &Net, on: bool);
+
     /// `enable_listen` of `net` has become `on`, which [`NetState::enable_listen`] says already.
     ///
     /// Context: process, may sleep; one call at a time per namespace, in the order of the changes. Not called at unload
@@ -85,7 +90,7 @@ impl<E: Events> PerNet for Tables<E> {
                 net,
                 c"net/ipv4/tcp_eno",
                 [
-                    entry(c"enable_connect", enable_connect),
+                    entry(c"enable_connect", enable_connect::<E>),
                     entry(c"enable_listen", enable_listen::<E>),
                     ports(c"exclude_local_ports", state.exclude_local().data()),
                     ports(c"exclude_remote_ports", state.exclude_remote().data()),
@@ -325,9 +330,10 @@ macro_rules! handler {
     };
 }
 
-handler!(enable_connect, |call| {
+handler!(enable_connect<E: Events>, |call| {
     let state = call.state();
     if let Some(on) = call.switch(state.enable_connect())? {
+        E::connect_changes(call.net(), on);
         state.set_enable_connect(on);
     }
     Ok(())

@@ -53,7 +53,7 @@ use crate::{
 };
 
 /// The TCP header without options.
-const TCP_HEADER: usize = 20;
+pub(crate) const TCP_HEADER: usize = 20;
 
 /// Puts our functions into a copy of TCP's address-family operations.
 pub(crate) fn override_af_ops<T: Endpoint>(ops: &mut bindings::inet_connection_sock_af_ops) {
@@ -69,9 +69,20 @@ pub(crate) fn override_af_ops<T: Endpoint>(ops: &mut bindings::inet_connection_s
 ///
 /// `skb` must be a TCP segment whose transport header is set and linear, for `'a`.
 unsafe fn header<'a>(skb: *const bindings::sk_buff) -> (&'a bindings::tcphdr, &'a [u8]) {
-    // SAFETY: By the requirements of this function. `doff` counts words of the header, which are all linear.
+    // SAFETY: By the requirements of this function.
+    unsafe { split_header(bindings::tcpcrypt_tcp_hdr(skb)) }
+}
+
+/// The TCP header at `th`, and the option bytes behind it.
+///
+/// # Safety
+///
+/// `th` must point to a TCP header with as many words as it says, for `'a`.
+pub(crate) unsafe fn split_header<'a>(
+    th: *const bindings::tcphdr,
+) -> (&'a bindings::tcphdr, &'a [u8]) {
+    // SAFETY: By the requirements of this function. `doff` counts words of the header.
     unsafe {
-        let th = bindings::tcpcrypt_tcp_hdr(skb);
         let len = usize::from((*th).doff()) * 4;
         let options = core::slice::from_raw_parts(
             th.cast::<u8>().add(TCP_HEADER),
@@ -115,6 +126,7 @@ unsafe extern "C" fn queue_xmit<T: Endpoint>(
         let segment = Outgoing {
             syn: th.syn() != 0,
             ack: th.ack() != 0,
+            rst: th.rst() != 0,
             seq: u32::from_be(th.seq),
             // SAFETY: As above.
             payload: unsafe { bindings::tcpcrypt_tcp_payload(skb) },
