@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""TCP_ULP, TCP_ENO_* and TCP_CRYPT_CONF in every state of a socket, the sysctls, and what ss sees."""
+"""What TCP_ULP and the socket options do, the sysctls, and what ss sees. (The options one by one: sockopts_values.py,
+sockopts_states.py, sockopts_listener.py.)"""
 
 import errno
 import socket
@@ -12,9 +13,6 @@ from lib.harness import FAMILIES, check, defer, equal, main, raises, test, until
 from lib.pair import Place, encrypted, joined
 from lib.peerhost import accepted, connected, host
 from peer import eno
-
-READ_ONLY = (ulp.TCP_ENO_SESSID, ulp.TCP_ENO_NEGTEP, ulp.TCP_ENO_ROLE, ulp.TCP_ENO_TRANSCRIPT, ulp.TCP_CRYPT_CONF)
-ALL = READ_ONLY + (ulp.TCP_ENO_ENABLED,)
 
 
 def get(sock, option):
@@ -29,53 +27,6 @@ def fresh(family=4):
     sock = net.pair().a.socket(family)
     defer(sock.close)
     return sock
-
-
-@test(family=FAMILIES)
-def plain_socket_has_none_of_them(family):
-    sock = fresh(family)
-    for option in ALL:
-        raises(errno.ENOPROTOOPT, get, sock, option)
-        raises(errno.ENOPROTOOPT, put, sock, option, 1)
-
-
-@test(family=FAMILIES)
-def attached_socket_before_connect(family):
-    sock = fresh(family)
-    ulp.attach(sock)
-    equal(ulp.ulp_name(sock), b"tcpcrypt")
-    equal(ulp.option(sock, ulp.TCP_ENO_ENABLED), 1)
-    for option in READ_ONLY:
-        try:
-            get(sock, option)
-        except OSError as error:
-            check(error.errno in (errno.ENOTCONN, errno.EINVAL), "errno of option %d: %s" % (option, error))
-        else:
-            raise AssertionError("option %d has a value" % option)
-
-
-@test
-def enabled_takes_its_three_values():
-    sock = fresh()
-    ulp.attach(sock)
-    for value in (0, 1, -1):
-        put(sock, ulp.TCP_ENO_ENABLED, value)
-        equal(ulp.option(sock, ulp.TCP_ENO_ENABLED), value)
-    for value in (2, -2, 1 << 30):
-        raises(errno.EINVAL, put, sock, ulp.TCP_ENO_ENABLED, value)
-    raises(errno.EINVAL, put, sock, ulp.TCP_ENO_ENABLED, b"\1")
-
-
-@test(option=READ_ONLY)
-def read_only_options_cannot_be_written(option):
-    sock = fresh()
-    ulp.attach(sock)
-    try:
-        put(sock, option, 1)
-    except OSError as error:
-        check(error.errno in (errno.ENOPROTOOPT, errno.EINVAL, errno.EPERM, errno.EOPNOTSUPP), str(error))
-    else:
-        raise AssertionError("written")
 
 
 @test(value=(0, 1, -1), sysctl=(0, 1))
@@ -95,29 +46,6 @@ def enabled_decides_about_the_syn(value, sysctl):
     active.send_syn()
     answered = bool(active.wait_synack().option(eno.KIND))
     equal(answered, value == 1 or (value == -1 and sysctl == 1), "option in the SYN-ACK")
-
-
-@test
-def enabled_cannot_change_after_the_syn():
-    sock, peer = host().connect(4)
-    peer.wait_syn()
-    try:
-        put(sock, ulp.TCP_ENO_ENABLED, 0)
-    except OSError as error:
-        check(error.errno in (errno.EISCONN, errno.EINVAL, errno.EALREADY, errno.EBUSY), str(error))
-    else:
-        raise AssertionError("changed")
-    peer.send_synack()
-    peer.wait_ack()
-    peer.negotiate()
-    peer.exchange_keys()
-    connected(sock)
-    try:
-        put(sock, ulp.TCP_ENO_ENABLED, 0)
-    except OSError:
-        pass
-    else:
-        raise AssertionError("changed on an encrypted connection")
 
 
 @test

@@ -333,7 +333,7 @@ void tcpcrypt_tracepoint_synchronize(void)
 
 int tcpcrypt_copy_from_sockptr(void *to, sockptr_t from, size_t len)
 {
-	return copy_from_sockptr(to, from, len);
+	return copy_from_sockptr(to, from, len) ? -EFAULT : 0;
 }
 
 /*
