@@ -11,6 +11,8 @@
 #include <crypto/curve25519.h>
 #include <crypto/sha2.h>
 #include <linux/bitmap.h>
+#include <linux/capability.h>
+#include <linux/fs.h>
 #include <linux/percpu.h>
 #include <linux/proc_fs.h>
 #include <linux/random.h>
@@ -67,8 +69,12 @@ void *tcpcrypt_net_generic(const struct net *net, unsigned int id);
 /* net->proc_net: /proc/net, without relying on bindgen's idea of the large struct net */
 struct proc_dir_entry *tcpcrypt_proc_net(const struct net *net);
 
-/* seq_file_single_net() */
+/* seq_file_single_net(), of a seq_file and of the open file that it belongs to */
 struct net *tcpcrypt_seq_file_single_net(struct seq_file *seq);
+struct net *tcpcrypt_file_single_net(const struct file *file);
+
+/* file_ns_capable() of CAP_NET_ADMIN */
+bool tcpcrypt_file_net_admin(const struct file *file, const struct net *net);
 
 /* __alloc_percpu(), zeroed; this_cpu_add(); the sum over all possible CPUs */
 u64 __percpu *tcpcrypt_percpu_alloc(size_t counters);

@@ -119,6 +119,16 @@ struct net *tcpcrypt_seq_file_single_net(struct seq_file *seq)
 	return seq_file_single_net(seq);
 }
 
+struct net *tcpcrypt_file_single_net(const struct file *file)
+{
+	return seq_file_single_net(file->private_data);
+}
+
+bool tcpcrypt_file_net_admin(const struct file *file, const struct net *net)
+{
+	return file_ns_capable(file, net->user_ns, CAP_NET_ADMIN);
+}
+
 u64 __percpu *tcpcrypt_percpu_alloc(size_t counters)
 {
 	return __alloc_percpu(counters * sizeof(u64), __alignof__(u64));

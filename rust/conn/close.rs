@@ -112,6 +112,8 @@ pub(crate) fn close(this: ArcBorrow<'_, Conn>, sk: Sk<'_>, timeout: kernel::ffi:
         Phase::Exchange | Phase::Encrypted => {}
     }
     if sk.is_closed() {
+        // Why it is may be worth knowing for the next one.
+        exchange::advance(conn, &mut sk);
         conn.leave(&mut sk);
         return Close::Now;
     }
@@ -226,6 +228,7 @@ pub(crate) fn advance(this: ArcBorrow<'_, Conn>, sk: &mut LockedSock<'_>) -> boo
     if first {
         CLOSING.fetch_sub(1, Relaxed);
         if !done && !sent {
+            exchange::given_up(conn, sk);
             // What was not sent in this time is lost, and the peer must not take it for the end.
             conn.fail(sk, ETIMEDOUT);
         }

@@ -11,6 +11,7 @@ use kernel::{
 
 use super::{
     events,
+    failures::Why,
     net_state,
     stats::Counter,
     tx,
@@ -99,12 +100,17 @@ enum Stop {
     Wait,
     /// The peer broke the protocol, or memory is short.
     Fail(Error),
+    /// The peer's stream is no key exchange, or ended without one.
+    Foreign(Error),
 }
 
 impl From<handshake::Error> for Stop {
     fn from(error: handshake::Error) -> Self {
         pr_debug!("key exchange failed: {:?}\n", error);
-        Stop::Fail(errno::proto())
+        match error {
+            handshake::Error::BadMagic => Stop::Foreign(errno::proto()),
+            _ => Stop::Fail(errno::proto()),
+        }
     }
 }
 
@@ -143,34 +149,62 @@ pub(crate) fn advance(conn: &Conn, sk: &mut LockedSock<'_>) {
             Ok(mut inner) => step(conn, sk, &mut inner),
             Err(error) => Err(Stop::Fail(error)),
         };
-        match result {
-            Ok(()) => {}
-            Err(Stop::Wait) => {
-                if let Some(error) = lost(sk) {
-                    net_state(sk.sk()).count(Counter::HandshakeFailed);
-                    conn.fail(sk, error);
-                }
-                return;
+        let stop = match result {
+            Ok(()) => continue,
+            Err(Stop::Wait) => match lost(sk) {
+                Some(stop) => stop,
+                None => return,
+            },
+            Err(stop) => stop,
+        };
+        let error = match stop {
+            Stop::Wait => return,
+            Stop::Fail(error) => error,
+            Stop::Foreign(error) => {
+                blame_path(conn, sk);
+                error
             }
-            Err(Stop::Fail(error)) => {
-                net_state(sk.sk()).count(Counter::HandshakeFailed);
-                conn.fail(sk, error);
-                return;
-            }
-        }
+        };
+        net_state(sk.sk()).count(Counter::HandshakeFailed);
+        conn.fail(sk, error);
+        return;
+    }
+}
+
+/// An active opener's peer did not take part in the exchange: the path has taken the option out of the third segment, or
+/// stops what it does not understand (RFC 8547 section 9).
+fn blame_path(conn: &Conn, sk: &LockedSock<'_>) {
+    if conn.offered.load(Relaxed) {
+        net_state(sk.sk())
+            .failures()
+            .remember(sk.remote_address(), Why::NoKeys);
+    }
+}
+
+/// The connection is given up a minute after close(), without keys. If TCP has no acknowledgement of Init1 either, the
+/// path stops it.
+pub(crate) fn given_up(conn: &Conn, sk: &LockedSock<'_>) {
+    if conn.phase() == Phase::Exchange && sk.snd_una() == conn.una.load(Relaxed) {
+        blame_path(conn, sk);
     }
 }
 
 /// Why nothing will come any more, if so.
-fn lost(sk: &LockedSock<'_>) -> Option<Error> {
+fn lost(sk: &LockedSock<'_>) -> Option<Stop> {
     let closed = sk.is_closed();
     if !closed && !sk.is_finished() {
         return None;
     }
-    Some(match sk.take_error() {
+    let error = match sk.take_error() {
         Err(error) => error,
         Ok(()) if closed => errno::connreset(),
-        Ok(()) => errno::connaborted(),
+        Ok(()) => return Some(Stop::Foreign(errno::connaborted())),
+    };
+    // The other errors are this host's, or say that there is no way at all.
+    Some(if [errno::connreset(), EPIPE, ETIMEDOUT].contains(&error) {
+        Stop::Foreign(error)
+    } else {
+        Stop::Fail(error)
     })
 }
 
@@ -330,6 +364,10 @@ fn begin(
     )?);
     conn.need.store(frame::HEADER_LEN as u32, Relaxed);
     conn.set_phase(Phase::Encrypted);
+    inner.exchanging = None;
+    if conn.offered.load(Relaxed) {
+        net_state(sk.sk()).failures().forget(sk.remote_address());
+    }
     net_state(sk.sk()).count(Counter::Established);
     // Early data leave before anybody who is woken can write more.
     match tx::flush(conn, sk, inner) {

@@ -16,6 +16,7 @@
 //! A passive opener begins at Exchange or Raw: there is no connection before the third segment of the handshake.
 //!
 //! - `negotiate.rs`: TCP-ENO, from the SYN to the decision; `crossing.rs`: simultaneous opens.
+//! - `syns.rs`, `failures.rs`: where it does not work; `limit.rs`: when it would be too much.
 //! - `raw.rs`: connections whose TEP is the application's.
 //! - `exchange.rs`: Init1, Init2 and the keys, in a workqueue.
 //! - `seal.rs`, `tx.rs`: sendmsg(); `frames.rs`, `rx.rs`: recvmsg().
@@ -29,7 +30,9 @@ pub(crate) mod close;
 pub(crate) mod crossing;
 pub(crate) mod events;
 pub(crate) mod exchange;
+pub(crate) mod failures;
 pub(crate) mod frames;
+pub(crate) mod limit;
 pub(crate) mod negotiate;
 pub(crate) mod raw;
 pub(crate) mod rx;
@@ -37,6 +40,7 @@ pub(crate) mod seal;
 pub(crate) mod settings;
 pub(crate) mod sockopt;
 pub(crate) mod stats;
+pub(crate) mod syns;
 pub(crate) mod tx;
 pub(crate) mod wishes;
 
@@ -119,6 +123,8 @@ pub(crate) struct Conn {
     /// Active opener: the offer, and whether a SYN with it left. Borrowed for no longer than it takes to look at it, also
     /// within functions that borrow `inner`.
     offer: SockCell<Option<Offered>>,
+    /// The SYNs of this open.
+    syns: syns::Syns,
     offered: Atomic<bool>,
     /// The sequence number behind the last byte that may leave: the end of what is sealed, or of an Init message.
     sealed_end: Atomic<u32>,
@@ -169,6 +175,8 @@ pub(crate) struct Inner {
     tx: tx::Tx,
     rx: frames::Rx,
     close: close::Closing,
+    /// Counts a passive connection for as long as it waits for keys.
+    exchanging: Option<limit::Exchanging>,
     /// The stand-in for the `struct socket`, after close().
     lite: Option<LiteSocket>,
 }
@@ -210,6 +218,7 @@ impl Conn {
                 error: Atomic::new(0),
                 wishes <- wishes,
                 offer: SockCell::new(None),
+                syns: syns::Syns::new(),
                 offered: Atomic::new(false),
                 sealed_end: Atomic::new(0),
                 need: Atomic::new(0),
@@ -228,6 +237,7 @@ impl Conn {
                     tx: tx::Tx::new(),
                     rx: frames::Rx::new(),
                     close: close::Closing::Open,
+                    exchanging: None,
                     lite: None,
                 }),
             }),
@@ -304,6 +314,7 @@ impl Inner {
     /// Drops keys and data.
     fn wipe(&mut self) {
         self.step = Step::None;
+        self.exchanging = None;
         self.early = KVVec::new();
         self.early_sealed = 0;
         self.tx = tx::Tx::new();

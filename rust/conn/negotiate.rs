@@ -77,8 +77,10 @@ pub(super) fn counter(reason: Reason) -> Counter {
 }
 
 /// What the application wishes, or else the namespace says, for an active opener or for a listener.
-fn policy(wishes: Option<&Wishes>, _state: &NetState) -> Policy {
-    let teps = wishes.and_then(Wishes::teps).unwrap_or_default();
+fn policy(wishes: Option<&Wishes>, state: &NetState) -> Policy {
+    let teps = wishes
+        .and_then(Wishes::teps)
+        .unwrap_or_else(|| state.teps());
     let Some(wishes) = wishes else {
         return Policy::new(Role::A).teps(teps);
     };
@@ -109,6 +111,15 @@ fn may_offer(sk: &BhSock<'_>) -> bool {
     !sk.has_tcp_auth() && !sk.is_fast_opening() && sk.holds_net()
 }
 
+/// Whether it is remembered that ENO does not work to the destination.
+fn is_in_vain(sk: &BhSock<'_>) -> bool {
+    let known = sk.net_state().failures().knows(sk.remote_address());
+    if known {
+        count(sk, Counter::FallbackRemembered);
+    }
+    known
+}
+
 fn excluded(sk: &BhSock<'_>) -> bool {
     sk.net_state().excludes(sk.local_port(), sk.remote_port())
 }
@@ -116,6 +127,9 @@ fn excluded(sk: &BhSock<'_>) -> bool {
 /// A socket of nobody's sends its SYN.
 pub(crate) fn connecting(sk: &BhSock<'_>) -> Option<Arc<Conn>> {
     if !sk.holds_net() || !sk.net_state().enable_connect() || excluded(sk) || !may_offer(sk) {
+        return None;
+    }
+    if is_in_vain(sk) {
         return None;
     }
     let conn = Conn::new(
@@ -142,7 +156,8 @@ pub(crate) fn opening(conn: ArcBorrow<'_, Conn>, sk: &BhSock<'_>) -> Part {
         1 => true,
         _ => sk.net_state().enable_connect() && !excluded(sk),
     };
-    if enabled && may_offer(sk) && begin(&conn, sk).is_ok() {
+    let in_vain = || !conn.wishes.mandatory() && is_in_vain(sk);
+    if enabled && may_offer(sk) && !in_vain() && begin(&conn, sk).is_ok() {
         Part::Takes
     } else {
         unencrypted(conn, sk)
@@ -165,6 +180,7 @@ fn begin(conn: &Conn, sk: &BhSock<'_>) -> Result {
     let policy = policy(Some(&conn.wishes), sk.net_state());
     *conn.offer.borrow_bh(sk)? = Some(Offered::new(&policy));
     conn.offered.store(false, Relaxed);
+    conn.syns.reset();
     conn.set_phase(Phase::Negotiating);
     Ok(())
 }
@@ -226,7 +242,7 @@ fn offer_on(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing) -> Xmit {
     if !segment.syn || segment.ack {
         return crossing::outgoing(conn, sk, segment);
     }
-    // The same in every SYN (RFC 8547 section 4.6).
+    // The same in every SYN that has it (RFC 8547 section 4.6).
     let option = match conn.offer.borrow_bh(sk) {
         Ok(offer) => offer.as_ref().map(Offered::option),
         Err(_) => return Xmit::Drop,
@@ -235,6 +251,10 @@ fn offer_on(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing) -> Xmit {
         .filter(|_| segment.payload == 0)
         .and_then(|option| OptionWords::new(option.as_bytes(), segment.room));
     match words {
+        Some(_) if !conn.syns.next_offers(sk, conn.wishes.mandatory()) => {
+            conn.offered.store(false, Relaxed);
+            Xmit::Pass
+        }
         Some(words) => {
             if !conn.offered.xchg(true, kernel::sync::atomic::Full) {
                 count(sk, Counter::ActiveOffered);
@@ -272,6 +292,9 @@ fn block(sk: &BhSock<'_>) -> Xmit {
 
 /// TCP accepted the SYN-ACK.
 pub(crate) fn syn_ack(conn: ArcBorrow<'_, Conn>, sk: &BhSock<'_>, tcp_options: &[u8]) -> Part {
+    if conn.syns.left_out(sk, tcp_options) {
+        return unencrypted(conn, sk);
+    }
     let result = match conn.offer.borrow_bh(sk) {
         Ok(offer) => match &*offer {
             Some(offered) if conn.offered.load(Relaxed) => offered.on_syn(tcp_options),
@@ -396,6 +419,11 @@ pub(crate) fn answer(
         note(Counter::FallbackNoSpace);
         return None;
     }
+    // Not asked again for a SYN-ACK that is sent again: it has to be the same.
+    if neighbours.is_first && !answer.is_raw() && !state.exchanges().has_room() {
+        note(Counter::FallbackBusy);
+        return None;
+    }
     note(Counter::PassiveOffered);
     Some(Reply {
         option,
@@ -472,6 +500,9 @@ pub(crate) fn admitted(conn: &Conn, child: &BhSock<'_>) {
     }
     conn.sealed_end.store(child.write_seq(), Relaxed);
     conn.need.store(1, Relaxed);
+    if let Ok(mut inner) = conn.inner.borrow_bh(child) {
+        inner.exchanging = Some(child.net_state().exchanges().begin());
+    }
     LockedSock::keep_urgent_inline(child);
     count(child, Counter::PassiveEncrypted);
 }

@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a namespace can be told: the names and defaults of the settings, and how lists of AEADs are written.
+//! What a namespace can be told: the names, limits and defaults of the settings, and how lists are written.
 //!
 //! The values are in [`NetState`](crate::net::pernet::NetState), the sysctls in [`sysctl`](crate::net::sysctl).
 
-use core::fmt;
+use core::{
+    fmt,
+    ops::RangeInclusive, //
+};
 
 use crate::proto::{
+    eno::TepList,
     handshake::AeadList,
-    ids::Aead, //
+    ids::{
+        Aead,
+        Tep, //
+    },
 };
 
 /// The ports that stay plain by default, ascending. What is on most of them is encrypted from the first byte, so that
@@ -56,14 +63,129 @@ pub(crate) const PLAIN_PORTS: &[u16] = &[
     16385, // rds over TCP, read in the kernel
 ];
 
-/// The name of an AEAD in a sysctl.
-pub(crate) const fn name(aead: Aead) -> &'static str {
-    match aead {
-        Aead::Aes128Gcm => "aes128-gcm",
-        Aead::Aes256Gcm => "aes256-gcm",
-        Aead::ChaCha20Poly1305 => "chacha20-poly1305",
+/// A number that may be set.
+pub(crate) struct Number {
+    /// What it is when the namespace is new.
+    pub(crate) default: u32,
+    /// What it may be.
+    pub(crate) allowed: RangeInclusive<u32>,
+}
+
+/// How often a SYN is sent again with ENO. The SYNs after that are without it (RFC 8547 section 4.6 allows that to get
+/// past middleboxes that drop segments with the option), and the connection is plain.
+///
+/// Each costs every connection over such a path a second, until the path is remembered (see
+/// [`failures`](super::failures)): too many, and programs give up first. Too few, and packets that are lost for other
+/// reasons make connections plain that could have been encrypted: of those whose path loses one packet in a hundred,
+/// one in 10,000 for 1, one in a million for 2. 2 is 3 seconds, and what Multipath TCP has for the same question
+/// (`net.mptcp.syn_retrans_before_tcp_fallback`). 127 is as many as TCP can be told to send: never left out.
+pub(crate) const SYN_RETRANSMISSIONS: Number = Number {
+    default: 2,
+    allowed: 0..=127,
+};
+
+/// How long it is remembered that ENO does not work to a destination, in seconds; 0: not at all. An hour: a path that
+/// drops ENO costs 3 seconds in an hour, and one that was taken for such is used without encryption for no longer.
+pub(crate) const FAILURE_LIFETIME: Number = Number {
+    default: 3600,
+    allowed: 0..=7 * 24 * 3600,
+};
+
+/// Of how many destinations it is remembered. Each takes 128 bytes, which are charged to nobody: that is the reason for
+/// the limit.
+pub(crate) const FAILURE_ENTRIES: Number = Number {
+    default: 1024,
+    allowed: 1..=16384,
+};
+
+/// With how many connections that wait for the peer's keys listeners go on to answer offers. Each takes 1.2 KiB more
+/// than a plain one, which a peer can have for three segments: 16384 are 20 MiB. 0: none is answered.
+pub(crate) const MAX_EXCHANGES: Number = Number {
+    default: 16384,
+    allowed: 0..=1 << 20,
+};
+
+/// A list that is a setting: of distinct things, each with a name and a number, in order of preference, not empty.
+pub(crate) trait List: Sized + Default {
+    /// What it is a list of.
+    type Item: Copy;
+
+    /// None if it can't be a list.
+    fn from_slice(items: &[Self::Item]) -> Option<Self>;
+
+    /// In order.
+    fn items(&self) -> impl Iterator<Item = Self::Item> + '_;
+
+    /// The number, which is not 0.
+    fn number(item: Self::Item) -> u8;
+
+    /// What has that number, if it is implemented.
+    fn item(number: u8) -> Option<Self::Item>;
+
+    /// What it is called.
+    fn name(item: Self::Item) -> &'static str;
+}
+
+impl List for AeadList {
+    type Item = Aead;
+
+    fn from_slice(items: &[Aead]) -> Option<Self> {
+        AeadList::from_slice(items)
+    }
+
+    fn items(&self) -> impl Iterator<Item = Aead> + '_ {
+        self.iter()
+    }
+
+    fn number(item: Aead) -> u8 {
+        // Every implemented AEAD has an identifier below 256.
+        item.id().to_le_bytes()[0]
+    }
+
+    fn item(number: u8) -> Option<Aead> {
+        Aead::from_id(number.into())
+    }
+
+    fn name(item: Aead) -> &'static str {
+        match item {
+            Aead::Aes128Gcm => "aes128-gcm",
+            Aead::Aes256Gcm => "aes256-gcm",
+            Aead::ChaCha20Poly1305 => "chacha20-poly1305",
+        }
     }
 }
+
+impl List for TepList {
+    type Item = Tep;
+
+    fn from_slice(items: &[Tep]) -> Option<Self> {
+        TepList::from_slice(items)
+    }
+
+    fn items(&self) -> impl Iterator<Item = Tep> + '_ {
+        self.iter()
+    }
+
+    fn number(item: Tep) -> u8 {
+        item.id()
+    }
+
+    fn item(number: u8) -> Option<Tep> {
+        Tep::from_id(number)
+    }
+
+    fn name(item: Tep) -> &'static str {
+        match item {
+            Tep::P256 => "p256",
+            Tep::P521 => "p521",
+            Tep::X25519 => "curve25519",
+            Tep::X448 => "curve448",
+        }
+    }
+}
+
+/// No list is longer.
+const MAX_LEN: usize = 8;
 
 /// No list of names that [`parse`] accepts is longer, if its names are separated by one space each.
 pub(crate) const MAX_TEXT_LEN: usize = 64;
@@ -71,48 +193,44 @@ pub(crate) const MAX_TEXT_LEN: usize = 64;
 /// The list that `text` names: names separated by white space, in order of preference, none twice.
 ///
 /// `None` if it is anything else: empty, too long, or with a name that is unknown.
-pub(crate) fn parse(text: &[u8]) -> Option<AeadList> {
-    let mut aeads = [Aead::Aes128Gcm; AeadList::MAX];
-    let mut len = 0;
-    for word in text
+pub(crate) fn parse<L: List>(text: &[u8]) -> Option<L> {
+    let mut packed = [0; MAX_LEN];
+    let words = text
         .split(u8::is_ascii_whitespace)
-        .filter(|word| !word.is_empty())
-    {
-        let aead = AeadList::default()
-            .iter()
-            .find(|aead| name(*aead).as_bytes() == word)?;
-        if aeads.get(..len)?.contains(&aead) {
+        .filter(|word| !word.is_empty());
+    for (at, word) in words.enumerate() {
+        let number = (1..=u8::MAX)
+            .find(|number| L::item(*number).is_some_and(|item| L::name(item).as_bytes() == word))?;
+        if packed.contains(&number) {
             return None;
         }
-        *aeads.get_mut(len)? = aead;
-        len += 1;
+        *packed.get_mut(at)? = number;
     }
-    AeadList::from_slice(aeads.get(..len)?)
+    Packed(u64::from_le_bytes(packed)).list()
 }
 
 /// Writes `list` as [`parse`] reads it.
-pub(crate) fn format(list: &AeadList, out: &mut dyn fmt::Write) -> fmt::Result {
-    for (i, aead) in list.iter().enumerate() {
+pub(crate) fn format<L: List>(list: &L, out: &mut dyn fmt::Write) -> fmt::Result {
+    for (i, item) in list.items().enumerate() {
         if i > 0 {
             out.write_str(" ")?;
         }
-        out.write_str(name(aead))?;
+        out.write_str(L::name(item))?;
     }
     Ok(())
 }
 
-/// A list in one word, so that it is read and replaced as a whole without a lock: the first AEAD in the lowest byte, a
-/// zero byte after the last.
+/// A list in one word, so that it is read and replaced as a whole without a lock: the number of the first in the lowest
+/// byte, a zero byte after the last.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Packed(u64);
 
 impl Packed {
     /// `list` packed.
-    pub(crate) fn new(list: &AeadList) -> Self {
-        let mut bytes = [0; AeadList::MAX];
-        for (byte, aead) in bytes.iter_mut().zip(list.iter()) {
-            // Every implemented AEAD has an identifier below 256, which is never 0.
-            *byte = aead.id().to_le_bytes()[0];
+    pub(crate) fn new<L: List>(list: &L) -> Self {
+        let mut bytes = [0; MAX_LEN];
+        for (byte, item) in bytes.iter_mut().zip(list.items()) {
+            *byte = L::number(item);
         }
         Self(u64::from_le_bytes(bytes))
     }
@@ -127,24 +245,21 @@ impl Packed {
         Self(bits)
     }
 
-    /// The list. Bytes that are no AEAD's are left out.
-    pub(crate) fn unpack(self) -> AeadList {
-        let mut aeads = [Aead::Aes128Gcm; AeadList::MAX];
-        let mut len = 0;
-        for aead in self
-            .0
-            .to_le_bytes()
-            .into_iter()
-            .filter_map(|id| Aead::from_id(id.into()))
-        {
-            if let Some(place) = aeads.get_mut(len) {
-                *place = aead;
-                len += 1;
-            }
+    /// The list.
+    pub(crate) fn unpack<L: List>(self) -> L {
+        self.list().unwrap_or_default()
+    }
+
+    /// The list, if it is one. Bytes that are nothing's number are left out.
+    fn list<L: List>(self) -> Option<L> {
+        let numbers = self.0.to_le_bytes();
+        let mut known = numbers.into_iter().filter_map(L::item);
+        let mut items = [known.next()?; MAX_LEN];
+        let mut len = 1;
+        for (place, item) in items.iter_mut().skip(1).zip(known) {
+            *place = item;
+            len += 1;
         }
-        aeads
-            .get(..len)
-            .and_then(AeadList::from_slice)
-            .unwrap_or_default()
+        L::from_slice(items.get(..len)?)
     }
 }

@@ -175,7 +175,7 @@ pub(crate) fn get(conn: &Conn, sk: Sk<'_>, option: u32, value: &OptionWriter) ->
     let wishes = &conn.wishes;
     Answer::Done(match option {
         bindings::TCP_ENO_ENABLED => value.int(wishes.enabled()),
-        bindings::TCP_ENO_TEPS => put_teps(value, wishes),
+        bindings::TCP_ENO_TEPS => put_teps(value, wishes, sk),
         bindings::TCP_ENO_SELF_AWARE => {
             let sent = own_global(conn, sk);
             sent.and_then(|sent| value.int(aware(wishes, sent)))
@@ -257,10 +257,10 @@ fn aware(wishes: &Wishes, sent: Option<u8>) -> c_int {
 }
 
 /// Writes TEP identifiers.
-fn put_teps(value: &OptionWriter, wishes: &Wishes) -> Result {
+fn put_teps(value: &OptionWriter, wishes: &Wishes, sk: Sk<'_>) -> Result {
     let list = match wishes.listed_teps() {
         Teps::Off => return value.bytes(&[]),
-        Teps::Default => TepList::default(),
+        Teps::Default => sk.net_state().teps(),
         Teps::List(list) => list,
     };
     let mut buffer = [0; TepList::MAX];

@@ -40,6 +40,12 @@ counters! {
     ActiveRaw,
     /// Passive opens on which ENO succeeded in raw mode.
     PassiveRaw,
+    /// Connections on which ENO was left out because it is remembered that it does not work to their destination.
+    FallbackRemembered,
+    /// Connections on which ENO was left out because SYNs with it were not answered. When the first SYN without is sent.
+    FallbackSynUnanswered,
+    /// Passive opens on which ENO was left out because too many connections wait for keys. Softirq, once per request.
+    FallbackBusy,
     /// Fallbacks because the SYN-ACK (or the crossing SYN) had no ENO option.
     FallbackNoOption,
     /// Fallbacks because an ENO option broke RFC 8547.

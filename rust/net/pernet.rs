@@ -30,13 +30,19 @@ use kernel::{
 use crate::{
     bindings,
     conn::{
+        failures::Failures,
+        limit::Exchanges,
         settings::{
             Packed,
-            PLAIN_PORTS, //
+            PLAIN_PORTS,
+            SYN_RETRANSMISSIONS, //
         },
         stats::Counter, //
     },
-    proto::handshake::AeadList, //
+    proto::{
+        eno::TepList,
+        handshake::AeadList, //
+    },
 };
 
 use super::crossing::Openings;
@@ -300,11 +306,16 @@ pub(crate) struct NetState {
     enable_connect: Atomic<bool>,
     enable_listen: Atomic<bool>,
     openings: Openings,
+    teps: Atomic<u64>,
+    syn_retransmissions: Atomic<u32>,
     aconf: Atomic<u64>,
     bconf: Atomic<u64>,
+    exchanges: Exchanges,
     exclude_local: PortSet,
     exclude_remote: PortSet,
     counters: Counters,
+    #[pin]
+    failures: Failures,
     /// Held while `enable_listen` changes and listeners are told.
     #[pin]
     pub(super) listen_change: Mutex<()>,
@@ -323,11 +334,15 @@ impl PerNet for NetState {
             enable_connect: Atomic::new(false),
             enable_listen: Atomic::new(false),
             openings: Openings::new(),
+            teps: Atomic::new(Packed::new(&TepList::default()).to_bits()),
+            syn_retransmissions: Atomic::new(SYN_RETRANSMISSIONS.default),
             aconf: Atomic::new(ciphers),
             bconf: Atomic::new(ciphers),
+            exchanges: Exchanges::new()?,
             exclude_local: PortSet::new(PLAIN_PORTS)?,
             exclude_remote: PortSet::new(PLAIN_PORTS)?,
             counters: Counters::new()?,
+            failures <- Failures::new(),
             listen_change <- new_mutex!((), "tcpcrypt_listen_change"),
         })
     }
@@ -357,6 +372,26 @@ impl NetState {
     /// Whether listeners answer ENO.
     pub(crate) fn enable_listen(&self) -> bool {
         self.enable_listen.load(Relaxed)
+    }
+
+    /// What is offered and accepted, best first.
+    pub(crate) fn teps(&self) -> TepList {
+        Packed::from_bits(self.teps.load(Relaxed)).unpack()
+    }
+
+    /// How often a SYN is sent again with ENO, before it is sent without.
+    pub(crate) fn syn_retransmissions(&self) -> u32 {
+        self.syn_retransmissions.load(Relaxed)
+    }
+
+    /// The destinations to which ENO does not work.
+    pub(crate) fn failures(&self) -> &Failures {
+        &self.failures
+    }
+
+    /// The passive connections that wait for keys.
+    pub(crate) fn exchanges(&self) -> &Exchanges {
+        &self.exchanges
     }
 
     /// What is offered in role A, best first.
@@ -413,6 +448,14 @@ impl NetState {
     /// To be called with `listen_change` held.
     pub(super) fn set_enable_listen(&self, on: bool) {
         self.enable_listen.store(on, Relaxed);
+    }
+
+    pub(super) fn set_teps(&self, list: &TepList) {
+        self.teps.store(Packed::new(list).to_bits(), Relaxed);
+    }
+
+    pub(super) fn set_syn_retransmissions(&self, times: u32) {
+        self.syn_retransmissions.store(times, Relaxed);
     }
 
     pub(super) fn set_aconf(&self, list: &AeadList) {

@@ -29,7 +29,7 @@ use super::{
         Registration, //
     },
     probe::StateProbe,
-    proc::StatFile,
+    proc::ProcFiles,
     queue::OwnedQueue,
     sealing::Workspaces,
     sock::Sk,
@@ -154,7 +154,7 @@ pub(crate) struct Registered<T: Endpoint> {
     _crossings: Registration<Crossings<T>>,
     // Listeners are plain again, SYN-ACKs pass no hook.
     _listeners: Registration<Listeners<T>>,
-    _stats: StatFile,
+    _files: ProcFiles,
     _wait: LastInstructions,
     // What endpoints on their way out use.
     _shared: SharedOwner,
@@ -171,7 +171,7 @@ impl<T: Endpoint> Registered<T> {
         let wait_again = LastInstructions;
         let states = Arc::new(Registration::<NetState>::new()?, GFP_KERNEL)?;
         let shared = SharedOwner::new()?;
-        let stats = StatFile::new(states.clone())?;
+        let files = ProcFiles::new(states.clone())?;
         let listeners = Registration::<Listeners<T>>::new()?;
         let crossings = Registration::<Crossings<T>>::new()?;
         let ulp = Ulp::register()?;
@@ -183,7 +183,7 @@ impl<T: Endpoint> Registered<T> {
             _ulp: ulp,
             _crossings: crossings,
             _listeners: listeners,
-            _stats: stats,
+            _files: files,
             _wait: LastInstructions,
             _shared: shared,
             _states: states,

@@ -15,6 +15,7 @@ use core::{
         RefMut, //
     },
     marker::PhantomData,
+    net::Ipv6Addr,
     ops::Deref,
     ptr::{
         addr_of,
@@ -115,6 +116,16 @@ impl<'a> Sk<'a> {
         let ports = self.ports();
         // SAFETY: As above.
         u16::from_be(unsafe { ports.__bindgen_anon_1.skc_dport })
+    }
+
+    /// The peer's address, unspecified before it is known; an IPv4 address in its mapped form, whatever the family of the
+    /// socket.
+    pub(crate) fn remote_address(self) -> Ipv6Addr {
+        // TCP keeps the mapped form of IPv4 sockets too: sk_daddr_set(). The bytes are written once, before the SYN is
+        // sent or the child known.
+        let address = read_once!(self, bindings::sock, __sk_common.skc_v6_daddr);
+        // SAFETY: All bit patterns are valid for the union's bytes.
+        Ipv6Addr::from(unsafe { address.in6_u.u6_addr8 })
     }
 
     fn ports(self) -> bindings::sock_common__bindgen_ty_3 {

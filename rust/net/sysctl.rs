@@ -23,7 +23,11 @@ use kernel::{
 
 use crate::{
     bindings,
-    conn::settings,
+    conn::settings::{
+        self,
+        List,
+        Number, //
+    },
     net::pernet::{
         Id,
         Net,
@@ -31,7 +35,6 @@ use crate::{
         PerNet,
         Registration, //
     },
-    proto::handshake::AeadList, //
 };
 
 /// Who is told of changes.
@@ -92,6 +95,10 @@ impl<E: Events> PerNet for Tables<E> {
                 [
                     entry(c"enable_connect", enable_connect::<E>),
                     entry(c"enable_listen", enable_listen::<E>),
+                    entry(c"teps", teps),
+                    entry(c"syn_retransmissions", syn_retransmissions),
+                    entry(c"failure_lifetime", failure_lifetime),
+                    entry(c"failure_entries", failure_entries),
                     ports(c"exclude_local_ports", state.exclude_local().data()),
                     ports(c"exclude_remote_ports", state.exclude_remote().data()),
                 ],
@@ -99,7 +106,11 @@ impl<E: Events> PerNet for Tables<E> {
             _crypt: Table::register(
                 net,
                 c"net/ipv4/tcp_crypt",
-                [entry(c"aconf", aconf), entry(c"bconf", bconf)],
+                [
+                    entry(c"aconf", aconf),
+                    entry(c"bconf", bconf),
+                    entry(c"max_exchanges", max_exchanges),
+                ],
             )?,
             _told: PhantomData,
         })
@@ -251,30 +262,60 @@ impl Call {
         })
     }
 
+    /// Lets one of the kernel's handlers do it with `value` and limits of its type. EINVAL for anything but one value:
+    /// the kernel itself takes the first word that is written, and ignores what is written behind it or in a second
+    /// write.
+    ///
+    /// # Safety
+    ///
+    /// `handler` must take values and limits of this type.
+    unsafe fn one<T>(&self, handler: Handler, value: &mut T, mut min: T, mut max: T) -> Result {
+        // SAFETY: Valid by the type invariant.
+        let (len, position) = unsafe { (*self.len, *self.position) };
+        if self.write && (position != 0 || len == 0 || len > Self::MAX_NUMBER_LEN) {
+            return Err(EINVAL);
+        }
+        // SAFETY: By the requirements of this function.
+        unsafe {
+            self.hand_on(
+                handler,
+                (&raw mut *value).cast(),
+                size_of::<T>(),
+                [(&raw mut min).cast(), (&raw mut max).cast()],
+            )
+        }?;
+        // SAFETY: Valid by the type invariant. The handler left how much it has used.
+        if self.write && unsafe { *self.len } != len {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+
+    /// No number that is written is longer, with the white space around it. The kernel's handlers look at less than a
+    /// page.
+    const MAX_NUMBER_LEN: usize = 256;
+
     /// 0 or 1. The new value if this is a write, else none; `old` is shown.
     fn switch(&self, old: bool) -> Result<Option<bool>> {
         let mut value = c_int::from(old);
-        let mut min = 0;
-        let mut max = 1;
-        // SAFETY: The data is an int, and so are the limits.
-        unsafe {
-            self.hand_on(
-                bindings::proc_dointvec_minmax,
-                (&raw mut value).cast(),
-                size_of::<c_int>(),
-                [
-                    (&raw mut min).cast::<c_int>().cast(),
-                    (&raw mut max).cast::<c_int>().cast(),
-                ],
-            )
-        }?;
+        // SAFETY: It takes ints.
+        unsafe { self.one(bindings::proc_dointvec_minmax, &mut value, 0, 1) }?;
         Ok(self.write.then_some(value != 0))
     }
 
-    /// A list of AEADs. The new one if this is a write, else none; `old` is shown.
-    fn ciphers(&self, old: &AeadList) -> Result<Option<AeadList>> {
+    /// A number. The new one if this is a write, else none; `old` is shown.
+    fn number(&self, number: &Number, old: u32) -> Result<Option<u32>> {
+        let mut value = old;
+        let (min, max) = (*number.allowed.start(), *number.allowed.end());
+        // SAFETY: It takes unsigned ints.
+        unsafe { self.one(bindings::proc_douintvec_minmax, &mut value, min, max) }?;
+        Ok(self.write.then_some(value))
+    }
+
+    /// A list. The new one if this is a write, else none; `old` is shown.
+    fn list<L: List>(&self, old: &L) -> Result<Option<L>> {
         if self.write {
-            return self.new_ciphers().map(Some);
+            return self.new_list().map(Some);
         }
         let mut text = [0; settings::MAX_TEXT_LEN + 1];
         let mut out = NullTerminatedFormatter::new(&mut text).ok_or(EINVAL)?;
@@ -291,7 +332,7 @@ impl Call {
         Ok(None)
     }
 
-    fn new_ciphers(&self) -> Result<AeadList> {
+    fn new_list<L: List>(&self) -> Result<L> {
         // SAFETY: Valid by the type invariant, and nobody else's.
         let (len, position) = unsafe { (*self.len, &mut *self.position) };
         if *position != 0 {
@@ -352,7 +393,7 @@ handler!(enable_listen<E: Events>, |call| {
 
 handler!(aconf, |call| {
     let state = call.state();
-    if let Some(list) = call.ciphers(&state.aconf())? {
+    if let Some(list) = call.list(&state.aconf())? {
         state.set_aconf(&list);
     }
     Ok(())
@@ -360,8 +401,49 @@ handler!(aconf, |call| {
 
 handler!(bconf, |call| {
     let state = call.state();
-    if let Some(list) = call.ciphers(&state.bconf())? {
+    if let Some(list) = call.list(&state.bconf())? {
         state.set_bconf(&list);
+    }
+    Ok(())
+});
+
+handler!(teps, |call| {
+    let state = call.state();
+    if let Some(list) = call.list(&state.teps())? {
+        state.set_teps(&list);
+    }
+    Ok(())
+});
+
+handler!(syn_retransmissions, |call| {
+    let state = call.state();
+    let old = state.syn_retransmissions();
+    if let Some(times) = call.number(&settings::SYN_RETRANSMISSIONS, old)? {
+        state.set_syn_retransmissions(times);
+    }
+    Ok(())
+});
+
+handler!(failure_lifetime, |call| {
+    let failures = call.state().failures();
+    if let Some(seconds) = call.number(&settings::FAILURE_LIFETIME, failures.lifetime())? {
+        failures.set_lifetime(seconds);
+    }
+    Ok(())
+});
+
+handler!(failure_entries, |call| {
+    let failures = call.state().failures();
+    if let Some(max) = call.number(&settings::FAILURE_ENTRIES, failures.max_entries())? {
+        failures.set_max_entries(max);
+    }
+    Ok(())
+});
+
+handler!(max_exchanges, |call| {
+    let exchanges = call.state().exchanges();
+    if let Some(max) = call.number(&settings::MAX_EXCHANGES, exchanges.max())? {
+        exchanges.set_max(max);
     }
     Ok(())
 });
