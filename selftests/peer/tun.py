@@ -53,7 +53,11 @@ class Stack:
         return random.getrandbits(32)
 
     def send(self, segment):
-        os.write(self.fd, segment.to_packet())
+        self.write(segment.to_packet())
+
+    def write(self, packet):
+        """An IP packet to the kernel."""
+        os.write(self.fd, packet)
 
     def pump(self, timeout=0.0):
         """Takes one packet from the kernel to its connection; False if there was none in time."""
