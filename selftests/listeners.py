@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Turned on while the machine runs: listeners that exist already, connections that exist already, and off again."""
 
+import ctypes
 import socket
+import struct
 
 from lib import net, ulp
 from lib.data import recv_exactly
@@ -125,6 +127,119 @@ def reuseport_group():
             encrypted(other)
     equal(accepted, 12, "accepted")
     encrypted(*socks)
+
+
+def reuseport(wishes, setup=None):
+    """Listeners on one port, one for each wish: whether it asks for TCP_ULP."""
+    group, address = [], None
+    for wish in wishes:
+        sock = net.pair().b.socket(4)
+        defer(sock.close)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(address or (net.Pair.address("b", 4), 0))
+        address = sock.getsockname()
+        if wish and not ulp.PLAIN:
+            ulp.attach(sock)
+        if setup:
+            setup(sock)
+        sock.listen(64)
+        sock.setblocking(False)
+        group.append(sock)
+    return group
+
+
+def taken(listener):
+    """All the connections that wait at a listener."""
+    found = []
+    while True:
+        try:
+            sock, _ = listener.accept()
+        except BlockingIOError:
+            return found
+        defer(sock.close)
+        sock.settimeout(20)
+        found.append(sock)
+
+
+def served(listener, clients, wish):
+    """The listener's connections work, and are encrypted if it wants to be; returns how many."""
+    connections = taken(listener)
+    for sock in connections:
+        client = clients[sock.getpeername()]
+        client.sendall(b"request")
+        equal(recv_exactly(sock, 7), b"request")
+        sock.sendall(b"answer")
+        equal(recv_exactly(client, 6), b"answer")
+        if wish:
+            encrypted(client, sock)
+        else:
+            check(not ulp.is_encrypted(client) and not ulp.is_encrypted(sock), "plain")
+    return len(connections)
+
+
+def connect_many(address, count):
+    """{own address: socket}"""
+    clients = {}
+    for _ in range(count):
+        sock = net.pair().a.socket(4)
+        defer(sock.close)
+        sock.connect(address)
+        clients[sock.getsockname()] = sock
+    return clients
+
+
+@test
+def reuseport_group_of_which_only_a_part_asked():
+    """Connections are spread over all, and each is as its listener wants it."""
+    pair = net.pair()
+    ulp.enable(pair.a, pair.b, listen=0)
+    wishes = (True, False, True, False)
+    group = reuseport(wishes)
+    clients = connect_many(group[0].getsockname(), 40)
+    counts = [served(listener, clients, wish) for listener, wish in zip(group, wishes)]
+    equal(sum(counts), 40, "accepted %s" % counts)
+    check(all(counts), "spread: %s" % counts)
+
+
+@test
+def reuseport_group_with_a_program_that_chooses():
+    """SO_ATTACH_REUSEPORT_CBPF, by the client's port."""
+    pair = net.pair()
+    ulp.enable(pair.a, pair.b, listen=0)
+    wishes = (True, False)
+    group = reuseport(wishes)
+    # A = the segment's first half-word, the source port; return A & 1
+    code = struct.pack("HBBIHBBIHBBI", 0x28, 0, 0, 0, 0x54, 0, 0, 1, 0x16, 0, 0, 0)
+    buffer = ctypes.create_string_buffer(code, len(code))
+    group[0].setsockopt(socket.SOL_SOCKET, 51, struct.pack("HxxxxxxQ", 3, ctypes.addressof(buffer)))
+    clients = connect_many(group[0].getsockname(), 20)
+    for number, (listener, wish) in enumerate(zip(group, wishes)):
+        expected = sum(address[1] & 1 == number for address in clients)
+        equal(served(listener, clients, wish), expected, "connections of listener %d" % number)
+
+
+@test
+def reuseport_group_with_one_that_goes():
+    """What waits at the one that closes is lost or moved as without the module; the others go on."""
+    pair = net.pair()
+    ulp.enable(pair.a, pair.b)
+    defer(pair.b.sysctl, "ipv4.tcp_migrate_req", 0)
+    for migrate in (0, 1):
+        pair.b.sysctl("ipv4.tcp_migrate_req", migrate)
+        group = reuseport((False, False, False))
+        clients = connect_many(group[0].getsockname(), 30)
+        waiting = {sock.getpeername() for sock in taken(group[1])} | {sock.getpeername() for sock in taken(group[2])}
+        group[0].close()
+        # Moved ones are in the queues of the others
+        moved = taken(group[1]) + taken(group[2])
+        equal(len(moved), migrate * (30 - len(waiting)), "moved")
+        for sock in moved:
+            client = clients[sock.getpeername()]
+            client.sendall(b"request")
+            equal(recv_exactly(sock, 7), b"request")
+            encrypted(client, sock)
+        for listener in group[1:]:
+            listener.close()
 
 
 @test

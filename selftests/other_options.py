@@ -1,45 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Neighbours of ENO in TCP: MPTCP, deferred accept, saved SYNs. None is broken."""
+"""Neighbours of ENO in TCP: deferred accept, saved SYNs, repair mode, keepalive. None is broken."""
 
 import errno
 import socket
 
-from lib import net, ulp
-from lib.data import recv_all, recv_exactly
-from lib.harness import FAMILIES, check, defer, equal, main, raises, skip, test, until
-from lib.peerhost import accepted, connected, host, wait_sessid
+from lib import ulp
+from lib.data import recv_exactly
+from lib.harness import FAMILIES, check, defer, equal, main, raises, test, until
+from lib.peerhost import accepted, host, wait_sessid
 from peer import eno
 from peer.peer import Peer
-from peer.tcp import ACK
+from peer.tcp import ACK, SYN
 
 TCP_SAVE_SYN, TCP_SAVED_SYN, TCP_REPAIR = 27, 28, 19
-
-
-@test(family=FAMILIES)
-def mptcp_is_left_alone(family):
-    pair = net.pair()
-    ulp.enable(pair.a, pair.b)
-    try:
-        with pair.b:
-            listener = socket.socket(net.AF[family], socket.SOCK_STREAM, 262)
-        with pair.a:
-            sock = socket.socket(net.AF[family], socket.SOCK_STREAM, 262)
-    except OSError as failure:
-        skip("no MPTCP: %s" % failure)
-    defer(listener.close)
-    defer(sock.close)
-    listener.bind((pair.address("b", family), 0))
-    listener.listen()
-    sock.settimeout(20)
-    sock.connect(listener.getsockname()[:2])
-    other = accepted(listener)
-    sock.sendall(b"over MPTCP")
-    equal(recv_exactly(other, 10), b"over MPTCP")
-    other.sendall(b"and back")
-    equal(recv_exactly(sock, 8), b"and back")
-    other.close()
-    equal(recv_all(sock), b"")
 
 
 @test(family=FAMILIES)
@@ -59,7 +33,7 @@ def deferred_accept(family):
 
 @test(family=FAMILIES)
 def saved_syn_belongs_to_the_program(family):
-    """Who asked for it gets the SYN, who did not gets none, whatever the module needs it for."""
+    """Who asked for it gets the SYN as the peer sent it, once; who did not gets none, whatever the module needs it for."""
     for wanted in (0, 1):
         listener = host().listener(family, lambda s: s.setsockopt(socket.IPPROTO_TCP, TCP_SAVE_SYN, wanted))
         peer = host().peer_connect(listener, family)
@@ -67,10 +41,58 @@ def saved_syn_belongs_to_the_program(family):
         sock = accepted(listener)
         peer.exchange_keys()
         saved = sock.getsockopt(socket.IPPROTO_TCP, TCP_SAVED_SYN, 200)
-        equal(bool(saved), bool(wanted), "saved SYN")
-        if wanted:
-            check(eno.syn_option(0x23) in saved, "option in the saved SYN")
+        equal(saved, peer.tcp.sent[0].to_packet() if wanted else b"", "saved SYN")
+        equal(sock.getsockopt(socket.IPPROTO_TCP, TCP_SAVED_SYN, 200), b"", "saved SYN, read again")
         equal(wait_sessid(sock), peer.secrets.session_id)
+
+
+@test(family=FAMILIES, wanted=(1, 2))
+def saved_syn_of_a_plain_connection(family, wanted):
+    """With and without an option that was refused; 2 is with the link layer's header, which a TUN device has not."""
+    for option in (None, eno.option(0x21)):
+        listener = host().listener(family, lambda s: s.setsockopt(socket.IPPROTO_TCP, TCP_SAVE_SYN, wanted))
+        peer = host().peer_connect(listener, family)
+        peer.send_nonsyn = False
+        peer.send_syn(option)
+        peer.wait_synack()
+        peer.send_ack(b"")
+        sock = accepted(listener)
+        saved = sock.getsockopt(socket.IPPROTO_TCP, TCP_SAVED_SYN, 200)
+        equal(saved, peer.tcp.sent[0].to_packet(), "saved SYN")
+        check(not ulp.is_encrypted(sock), "plain")
+
+
+@test(family=FAMILIES)
+def deferred_accept_sends_the_same_answer_again(family):
+    """The bare ACK, option and all, is as if it had not come. In the end the SYN-ACK is sent again, as it was."""
+    listener = host().listener(family, lambda s: s.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 5))
+    peer = host().peer_connect(listener, family)
+    peer.handshake()
+    listener.setblocking(False)
+    raises(errno.EAGAIN, listener.accept)
+    first, again = (peer.tcp.wait_segment(lambda s: s.has(SYN), 20, "SYN-ACK", start) for start in (0, 1))
+    equal(again.option(eno.KIND), first.option(eno.KIND), "option")
+    listener.settimeout(20)
+    peer.send_init()
+    sock = accepted(listener)
+    peer.read_init()
+    peer.derive()
+    peer.send(b"request")
+    equal(recv_exactly(sock, 7), b"request")
+
+
+@test(family=FAMILIES)
+def deferred_accept_of_a_plain_client(family):
+    listener = host().listener(family, lambda s: s.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 5))
+    peer = host().peer_connect(listener, family)
+    peer.handshake_plain()
+    listener.setblocking(False)
+    raises(errno.EAGAIN, listener.accept)
+    listener.settimeout(20)
+    peer.tcp.send_data(b"request")
+    sock = accepted(listener)
+    sock.setblocking(False)
+    equal(sock.recv(100), b"request", "there at once")
 
 
 @test
