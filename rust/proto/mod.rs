@@ -9,7 +9,8 @@
 //! In the order in which a connection meets them: [`eno`] finds the option in a TCP header and
 //! negotiates; [`handshake`] exchanges keys with the messages of [`init`], and [`agreement`] says
 //! what the keys look like; or [`session`] resumes an earlier session. [`keys`] derives everything
-//! from the result by [`hkdf`]; [`frame`] is the format of what is sent after that.
+//! from the result by [`hkdf`]; [`frame`] is the format of what is sent after that, and
+//! [`rekey`] says when the keys change.
 //! Below them are [`ids`] (every number of both RFCs), [`wire`] (the only reader of bytes that a
 //! peer sent) and [`secret`] (bytes that wipe themselves).
 //!
@@ -26,6 +27,7 @@ pub mod hkdf;
 pub mod ids;
 pub mod init;
 pub mod keys;
+pub mod rekey;
 pub mod secret;
 pub mod session;
 pub mod wire;
