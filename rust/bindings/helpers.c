@@ -316,6 +316,11 @@ bool tcpcrypt_queue_delayed_work(struct workqueue_struct *queue, struct delayed_
 	return queue_delayed_work(queue, work, delay);
 }
 
+u64 tcpcrypt_jiffies_64(void)
+{
+	return get_jiffies_64();
+}
+
 struct nlattr *tcpcrypt_nla_nest_start(struct sk_buff *skb, int attribute)
 {
 	return nla_nest_start_noflag(skb, attribute);
@@ -504,6 +509,17 @@ struct sk_buff *tcpcrypt_skb_next(const struct sock *sk, const struct sk_buff *s
 {
 	return skb_queue_is_last(&sk->sk_receive_queue, skb) ?
 	       NULL : skb_queue_next(&sk->sk_receive_queue, skb);
+}
+
+/* The last buffer of the receive queue that begins at @seq or before, NULL if none does. */
+struct sk_buff *tcpcrypt_last_skb_before(const struct sock *sk, u32 seq)
+{
+	struct sk_buff *skb = skb_peek_tail(&sk->sk_receive_queue);
+
+	while (skb && after(TCP_SKB_CB(skb)->seq, seq))
+		skb = skb_queue_is_first(&sk->sk_receive_queue, skb) ?
+		      NULL : skb_queue_prev(&sk->sk_receive_queue, skb);
+	return skb;
 }
 
 struct tcphdr *tcpcrypt_tcp_hdr(const struct sk_buff *skb)

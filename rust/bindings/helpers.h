@@ -64,6 +64,9 @@ bool tcpcrypt_mod_delayed_work(struct workqueue_struct *queue, struct delayed_wo
 bool tcpcrypt_queue_delayed_work(struct workqueue_struct *queue, struct delayed_work *work,
 				 unsigned long delay);
 
+/* time */
+u64 tcpcrypt_jiffies_64(void);
+
 /* netlink, tracepoints, RCU */
 struct nlattr *tcpcrypt_nla_nest_start(struct sk_buff *skb, int attribute);
 void tcpcrypt_nla_nest_end(struct sk_buff *skb, struct nlattr *nest);
@@ -91,6 +94,7 @@ bool tcpcrypt_checksum_ok(struct sk_buff *skb, u8 pf);
 /* buffers */
 u32 tcpcrypt_skb_seq(const struct sk_buff *skb);
 struct sk_buff *tcpcrypt_skb_next(const struct sock *sk, const struct sk_buff *skb);
+struct sk_buff *tcpcrypt_last_skb_before(const struct sock *sk, u32 seq);
 struct tcphdr *tcpcrypt_tcp_hdr(const struct sk_buff *skb);
 int tcpcrypt_skb_cow_head(struct sk_buff *skb, unsigned int headroom);
 void tcpcrypt_push_tcp_option(struct sk_buff *skb, const u8 *option, unsigned int len,

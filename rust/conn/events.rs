@@ -206,7 +206,7 @@ impl Endpoint for Conn {
             }
             Phase::Encrypted => {
                 if frame_is_there(&this, sk) {
-                    if this.is(Pending::Rekey) {
+                    if frames::finds_rekey(&this, sk) {
                         Attachment::kick(this, sk);
                     }
                     return true;
@@ -382,7 +382,6 @@ fn frame_is_there(conn: &Conn, sk: &BhSock<'_>) -> bool {
     match Header::parse(&bytes) {
         Ok(header) => {
             conn.need.store(header.frame_len() as u32, Relaxed);
-            conn.set(Pending::Rekey, header.rekey());
             queued >= header.frame_len()
         }
         // The reader is to find out.

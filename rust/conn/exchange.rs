@@ -70,7 +70,7 @@ pub(crate) struct Key {
     pub(crate) cipher: Cipher,
     pub(crate) randomizer: NonceRandomizer,
     master: MasterKey,
-    aead: Aead,
+    pub(crate) aead: Aead,
     direction: Direction,
 }
 
@@ -363,6 +363,7 @@ fn begin(
         GFP_KERNEL,
     )?);
     conn.need.store(frame::HEADER_LEN as u32, Relaxed);
+    conn.scanned.store(sk.copied_seq(), Relaxed);
     conn.set_phase(Phase::Encrypted);
     inner.exchanging = None;
     if conn.offered.load(Relaxed) {

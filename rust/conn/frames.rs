@@ -29,7 +29,8 @@ use crate::{
             FragPages,
             Msg, //
         },
-        sealing::Lease, //
+        sealing::Lease,
+        sock::BhSock, //
     },
     proto::frame::{
         self,
@@ -130,7 +131,7 @@ pub(super) fn next_frame(
         return Err(EAGAIN);
     }
     if header.rekey() {
-        next_generation(conn, inner)?;
+        next_generation(conn, sk, inner)?;
     }
     let result = open(conn, sk, inner, scratch, &header, msg)?;
     sk.consume(len as u32);
@@ -139,18 +140,20 @@ pub(super) fn next_frame(
 }
 
 /// The peer rekeyed (RFC 8548 section 3.8): the frame itself is under the new key, and we are to follow at once.
-fn next_generation(conn: &Conn, inner: &mut Inner) -> Result {
+fn next_generation(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner) -> Result {
     let key = inner.rx.key.take().ok_or(errno::proto())?;
     inner.rx.key = Some(key.next()?);
-    inner.tx.follow();
-    conn.set(Pending::Output, true);
+    inner.tx.generations.received();
+    net_state(sk.sk()).count(Counter::RekeysRx);
+    if inner.tx.owed_frames() > 0 {
+        conn.set(Pending::Output, true);
+    }
     Ok(())
 }
 
 /// A frame was opened and consumed.
 fn opened(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner, header: &Header) {
-    inner.rx_offset += header.frame_len() as u64;
-    conn.set(Pending::Rekey, false);
+    inner.rx_offset = inner.rx_offset.wrapping_add(header.frame_len() as u64);
     conn.need.store(HEADER_LEN as u32, Relaxed);
     let state = net_state(sk.sk());
     state.count(Counter::FramesRx);
@@ -268,7 +271,7 @@ fn drain(
     pages.read(0, &mut bytes);
     let header = Header::parse(&bytes).map_err(|_| errno::badmsg())?;
     if header.rekey() {
-        next_generation(conn, inner)?;
+        next_generation(conn, sk, inner)?;
     }
     let key = inner.rx.key.as_ref().ok_or(errno::proto())?;
     let nonce = key.randomizer.nonce(inner.rx_offset);
@@ -278,6 +281,45 @@ fn drain(
     keep(conn, inner, &header, pages)?;
     opened(conn, sk, inner, &header);
     Ok(Opened::Aside)
+}
+
+/// Whether a frame that begins a generation of keys is all there, maybe behind others that nobody reads: it is to be
+/// followed at once. Looks at no header twice as long as the frames before it are not read. Atomic, the socket locked.
+pub(super) fn finds_rekey(conn: &Conn, sk: &BhSock<'_>) -> bool {
+    if conn.is(Pending::Drain) || conn.is(Pending::End) {
+        return false;
+    }
+    let queued = sk.queued();
+    let first = sk.copied_seq();
+    let mut at = conn.scanned.load(Relaxed).wrapping_sub(first);
+    if at > queued {
+        // All that was looked at is read.
+        at = 0;
+    }
+    let found = loop {
+        let mut bytes = [0; HEADER_LEN];
+        if ((queued - at) as usize) < HEADER_LEN || sk.peek_late(at, &mut bytes).is_err() {
+            break false;
+        }
+        let Ok(header) = Header::parse(&bytes) else {
+            break false;
+        };
+        let len = header.frame_len() as u32;
+        if queued - at < len {
+            break false;
+        }
+        if header.rekey() {
+            break true;
+        }
+        at += len;
+    };
+    conn.scanned.store(first.wrapping_add(at), Relaxed);
+    found
+}
+
+/// Whether what was opened and not read is as much as may be received besides. Then even a rekey waits for the reader.
+pub(super) fn has_opened_enough(sk: &LockedSock<'_>, inner: &Inner) -> bool {
+    inner.rx.opened() >= sk.rcvbuf()
 }
 
 /// Whether the next frame is there and too short for more than two bytes of data.

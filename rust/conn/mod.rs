@@ -20,6 +20,7 @@
 //! - `raw.rs`: connections whose TEP is the application's.
 //! - `exchange.rs`: Init1, Init2 and the keys, in a workqueue.
 //! - `seal.rs`, `tx.rs`: sendmsg(); `frames.rs`, `rx.rs`: recvmsg().
+//! - `rekey.rs`: when the keys change.
 //! - `close.rs`: shutdown(), close(), and what lives on after it.
 //! - `sockopt.rs`: options and inet_diag; `wishes.rs`: what was asked for by them.
 //!
@@ -35,6 +36,7 @@ pub(crate) mod frames;
 pub(crate) mod limit;
 pub(crate) mod negotiate;
 pub(crate) mod raw;
+pub(crate) mod rekey;
 pub(crate) mod rx;
 pub(crate) mod seal;
 pub(crate) mod settings;
@@ -130,6 +132,8 @@ pub(crate) struct Conn {
     sealed_end: Atomic<u32>,
     /// Unread bytes in TCP's queue with which there is something to do: a whole frame, a header or an Init message.
     need: Atomic<u32>,
+    /// The sequence number behind the frames in TCP's queue that were looked at for a rekey.
+    scanned: Atomic<u32>,
     /// Bits of [`Pending`]: what waits for room in the send buffer, or was asked for.
     pending: Atomic<u32>,
     /// `snd_una` and `rcv_nxt` when our SYN was answered.
@@ -153,8 +157,6 @@ pub(crate) enum Pending {
     Closed = 8,
     /// Small writes wait for an acknowledgement, to share a frame.
     Held = 32,
-    /// The next frame begins a generation of keys: it is to be followed at once, whether anybody reads or not.
-    Rekey = 64,
     /// The kernel waits for room to drain a frame that is larger than the receive buffer.
     Drain = 16,
 }
@@ -222,6 +224,7 @@ impl Conn {
                 offered: Atomic::new(false),
                 sealed_end: Atomic::new(0),
                 need: Atomic::new(0),
+                scanned: Atomic::new(0),
                 pending: Atomic::new(0),
                 una: Atomic::new(0),
                 nxt: Atomic::new(0),

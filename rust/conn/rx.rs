@@ -16,6 +16,8 @@ use super::{
     exchange,
     frames::{
         data_len,
+        finds_rekey,
+        has_opened_enough,
         is_control,
         next_frame,
         Opened,
@@ -54,7 +56,7 @@ fn is_short(error: Error) -> bool {
 /// How far [`settle`] goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Settle {
-    /// Frames without data are opened, and those that begin a generation of keys; one that must be drained is.
+    /// Frames without data are opened, and all up to one that begins a generation of keys; one that must be drained is.
     Control,
     /// All whole frames are opened, so that an authenticated end is known.
     End,
@@ -74,7 +76,10 @@ fn settle_owned(conn: &Conn, sk: &LockedSock<'_>, how: Settle) -> Result {
     let mut inner = conn.inner.borrow(sk)?;
     let mut scratch = Lease::new();
     while sk.queued() > 0 {
-        if how == Settle::Control && is_whole_with_data(conn, sk, &inner)? {
+        if how == Settle::Control
+            && is_whole_with_data(conn, sk, &inner)?
+            && (!finds_rekey(conn, &sk.as_bh()) || has_opened_enough(sk, &inner))
+        {
             // For the reader.
             return Ok(());
         }
@@ -93,7 +98,7 @@ fn is_whole_with_data(conn: &Conn, sk: &LockedSock<'_>, inner: &Inner) -> Result
     sk.as_bh().peek(0, &mut bytes)?;
     let header = Header::parse(&bytes).map_err(|_| errno::badmsg())?;
     conn.need.store(header.frame_len() as u32, Relaxed);
-    Ok(queued >= header.frame_len() && header.frame_len() > MAX_CONTROL && !header.rekey())
+    Ok(queued >= header.frame_len() && header.frame_len() > MAX_CONTROL)
 }
 
 /// Ends the connection for an error that is one, and sends what a frame called for.

@@ -15,6 +15,7 @@ use kernel::{
 use super::{
     exchange::Key,
     net_state,
+    rekey,
     stats::Counter,
     tx::{
         note_unacked,
@@ -70,8 +71,8 @@ pub(super) fn seal_bytes(
     flags: u8,
 ) -> Result {
     let mut pages = FragPages::new(sk, LEAD + bytes.len() + TAG_LEN)?;
-    inner.tx.key_for_frame()?;
-    pages.write(0, &lead(bytes.len(), inner.tx.rekey, flags)?);
+    rekey::key_for_frame(sk, inner, !bytes.is_empty())?;
+    pages.write(0, &lead(bytes.len(), inner.tx.generations.rekey(), flags)?);
     pages.write(LEAD, bytes);
     seal_in_place(conn, sk, inner, scratch, pages)
 }
@@ -114,7 +115,8 @@ fn seal_in_place(
 /// A frame is sealed in `pages`.
 fn sealed(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner, pages: FragPages) {
     let data = pages.len() - LEAD - TAG_LEN;
-    inner.tx.rekey = false;
+    inner.tx.generations.sealed();
+    inner.tx.age.sealed(data as u64);
     queue(conn, sk, inner, pages);
     note_unacked(sk, inner, conn.sealed_end.load(Relaxed), data as u32);
     let state = net_state(sk.sk());
@@ -139,9 +141,9 @@ pub(super) fn seal_from(
     len: usize,
 ) -> Result<usize> {
     let mut pages = FragPages::new(sk, LEAD + len + TAG_LEN)?;
-    inner.tx.key_for_frame()?;
+    rekey::key_for_frame(sk, inner, true)?;
     if len < MIN_IN_PLACE || !msg.has_pages() {
-        pages.write(0, &lead(len, inner.tx.rekey, 0)?);
+        pages.write(0, &lead(len, inner.tx.generations.rekey(), 0)?);
         pages.fill_from(msg, LEAD, len)?;
         seal_in_place(conn, sk, inner, scratch, pages)?;
         return Ok(len);
@@ -149,7 +151,7 @@ pub(super) fn seal_from(
 
     let key = inner.tx.key.as_ref().ok_or(errno::proto())?;
     let nonce = nonce(inner, key);
-    let rekey = inner.tx.rekey;
+    let rekey = inner.tx.generations.rekey();
     let taken =
         scratch
             .get(&key.cipher)?

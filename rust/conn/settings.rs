@@ -105,6 +105,18 @@ pub(crate) const MAX_EXCHANGES: Number = Number {
     allowed: 0..=1 << 20,
 };
 
+/// After how many bytes of data a key is changed; 0: never for that. It can be any number: what an AEAD demands is less
+/// than every 2^38 bytes, and is done in any case (`proto/rekey.rs`). An attacker who sees 2^30 bytes under one key of AES
+/// has an advantage of some 2^-75 from it. A change costs as much as to seal some 20 KiB, so that it does not show.
+pub(crate) const REKEY_BYTES: u64 = 1 << 30;
+
+/// After how many seconds of use a key is changed, as soon as there is something to send; 0: never for that. An hour, as
+/// RFC 4253, section 9 recommends it for SSH (with a gigabyte).
+pub(crate) const REKEY_SECONDS: Number = Number {
+    default: 3600,
+    allowed: 0..=30 * 24 * 3600,
+};
+
 /// A list that is a setting: of distinct things, each with a name and a number, in order of preference, not empty.
 pub(crate) trait List: Sized + Default {
     /// What it is a list of.

@@ -12,6 +12,7 @@ use kernel::{
 
 use super::{
     raw,
+    rekey,
     wishes::{
         Global,
         Teps,
@@ -87,6 +88,9 @@ pub(crate) fn set(conn: &Conn, sk: Sk<'_>, option: u32, value: &OptionReader) ->
         }
         bindings::TCP_CRYPT_BCONF => {
             aeads(value).and_then(|list| wish(conn, sk, |w| w.set_bconf(list)))
+        }
+        bindings::TCP_CRYPT_REKEY => {
+            int(value, 1..=c_int::MAX).and_then(|_| rekey::request(conn, sk))
         }
         bindings::TCP_ULP if conn.phase() == Phase::Raw => match raw::give_way(conn, sk) {
             Ok(()) => return Answer::Plain,
@@ -211,6 +215,10 @@ pub(crate) fn get(conn: &Conn, sk: Sk<'_>, option: u32, value: &OptionWriter) ->
         bindings::TCP_CRYPT_CONF => {
             let aead = session(conn, &sk.lock()).map(|(_, aead)| aead);
             aead.and_then(|aead| value.int(aead.into()))
+        }
+        bindings::TCP_CRYPT_REKEY => {
+            let generations = rekey::generations(conn, sk);
+            generations.and_then(|ints| value.bytes(ints.map(c_int::to_ne_bytes).as_flattened()))
         }
         bindings::TCP_ENO_NEGTEP => {
             let tep = negotiated(conn, sk, |negotiated| negotiated.tep_byte() & SUBOPTION_GLT);

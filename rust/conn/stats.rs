@@ -81,6 +81,10 @@ counters! {
     FramesTx,
     /// Frames that were opened.
     FramesRx,
+    /// Generations of keys that this side began: of its own accord, or because the peer did.
+    RekeysTx,
+    /// Generations of keys that peers began.
+    RekeysRx,
     /// Bytes of application data in the frames that were sealed.
     BytesTx,
     /// Bytes of application data in the frames that were opened.

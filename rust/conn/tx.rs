@@ -20,6 +20,10 @@ use kernel::{
 use super::{
     exchange::Key,
     raw,
+    rekey::{
+        self,
+        Age, //
+    },
     seal::{
         chunk,
         seal_bytes,
@@ -52,7 +56,10 @@ use crate::{
         },
         sealing::Lease, //
     },
-    proto::frame::FLAG_FINP,
+    proto::{
+        frame::FLAG_FINP,
+        rekey::Generations, //
+    },
 };
 
 /// When to try again after memory was short, in ms.
@@ -63,13 +70,14 @@ const MIN_EARLY: usize = 16384;
 /// The sending half.
 pub(crate) struct Tx {
     pub(crate) key: Option<Key>,
-    /// The next frame is the first under its key.
-    pub(super) rekey: bool,
-    /// How many generations the peer is ahead.
-    behind: u32,
+    pub(super) generations: Generations,
+    /// What `key` has done.
+    pub(super) age: Age,
     /// Frames that the peer did not acknowledge, as far as was looked, oldest first.
     unacked: KVec<Unacked>,
     pending: Option<FragPages>,
+    /// What is pending is a frame without data, that the peer waits for.
+    prompt: bool,
     /// The last frame was given to TCP with MSG_MORE, which keeps it without an acknowledgement under way.
     held_back: bool,
     end: End,
@@ -99,34 +107,22 @@ impl Tx {
     pub(crate) const fn new() -> Self {
         Self {
             key: None,
-            rekey: false,
-            behind: 0,
+            generations: Generations::new(),
+            age: Age::new(),
             unacked: KVec::new(),
             pending: None,
+            prompt: false,
             held_back: false,
             end: End::Open,
         }
     }
 
-    /// The peer went on to its next generation: so do we, a frame for each (RFC 8548 section 3.8).
-    pub(crate) fn follow(&mut self) {
-        self.behind += 1;
-    }
-
-    /// Whether a frame is due for no other reason than the peer's rekey.
-    fn owes_rekey(&self) -> bool {
-        self.rekey || self.behind > 0
-    }
-
-    /// Makes `key` the one for the next frame, which begins a generation if one is due. ENOMEM, after which there is none.
-    pub(super) fn key_for_frame(&mut self) -> Result {
-        if self.behind > 0 && !self.rekey {
-            let key = self.key.take().ok_or(errno::proto())?;
-            self.key = Some(key.next()?);
-            self.behind -= 1;
-            self.rekey = true;
+    /// How many frames are due for no other reason than new keys. None after the end (RFC 8548 sections 3.7, 3.8).
+    pub(crate) fn owed_frames(&self) -> u64 {
+        match self.end {
+            End::Open => self.generations.owed_frames(),
+            End::Wanted | End::Sealed | End::Sent => 0,
         }
-        Ok(())
     }
 
     /// Whether the application said that it sends no more.
@@ -143,7 +139,8 @@ impl Tx {
 /// Makes `pages` the next bytes of our TCP stream. Nothing else must be pending.
 pub(crate) fn queue(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner, pages: FragPages) {
     let len = pages.len();
-    inner.tx_offset += len as u64;
+    // Past 2^64 it begins anew, under another key: see `proto/rekey.rs`.
+    inner.tx_offset = inner.tx_offset.wrapping_add(len as u64);
     conn.sealed_end
         .store(sk.write_seq().wrapping_add(len as u32), Relaxed);
     inner.tx.pending = Some(pages);
@@ -159,12 +156,15 @@ fn push(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner, flags: u32) -> Resu
         return Ok(());
     };
     let init = conn.phase() == Phase::Exchange;
+    let prompt = inner.tx.prompt;
     // TCP puts its FIN on the segment with the last byte, if that did not leave (RFC 8548 section 3.7).
     let last = inner.tx.end == End::Sealed;
     let give = |pages: &mut FragPages| {
         if init {
             // Init messages don't wait for company (RFC 8548 section 3.3: PSH on the last byte).
             sk.uncorked(|| pages.push(sk, 0))
+        } else if prompt {
+            sk.uncorked(|| pages.push(sk, bindings::MSG_NOSIGNAL))
         } else if last {
             pages.push(sk, bindings::MSG_MORE)
         } else {
@@ -179,6 +179,8 @@ fn push(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner, flags: u32) -> Resu
     match result {
         Ok(()) => {
             inner.tx.pending = None;
+            inner.tx.held_back &= !prompt;
+            inner.tx.prompt = false;
             Ok(())
         }
         Err(error) => {
@@ -191,11 +193,11 @@ fn push(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner, flags: u32) -> Resu
     }
 }
 
-/// Gives TCP everything that is ready: what is pending, early data, an answer to a rekey, the end. EAGAIN if there is no
-/// room. Phase Encrypted.
+/// Gives TCP everything that is ready: what is pending, early data, a rekey or the answer to one, the end. EAGAIN if
+/// there is no room. Phase Encrypted.
 pub(crate) fn flush(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner) -> Result {
     let ends = inner.tx.is_ended();
-    give_all(conn, sk, inner, ends)
+    give_all(conn, sk, inner, ends, false)
 }
 
 /// Whether small writes wait for others: TCP could not send the last ones yet, so that they lose no time. An
@@ -204,11 +206,19 @@ fn waits(sk: &LockedSock<'_>, inner: &Inner) -> bool {
     inner.early_left() < MIN_IN_PLACE && !inner.tx.held_back && sk.is_backed_up()
 }
 
-/// As [`flush`]; with `force` nothing is left waiting.
-fn give_all(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner, force: bool) -> Result {
+/// As [`flush`]; with `force` nothing is left waiting. `data_follow`: a frame with data does, and may begin a generation.
+fn give_all(
+    conn: &Conn,
+    sk: &LockedSock<'_>,
+    inner: &mut Inner,
+    force: bool,
+    data_follow: bool,
+) -> Result {
     if inner.tx.pending.is_none() && !inner.has_output() {
+        conn.set(Pending::Output, false);
         return Ok(());
     }
+    let force = force || inner.tx.owed_frames() > 0;
     let mut scratch = Lease::new();
     loop {
         push_pending(conn, sk, inner)?;
@@ -241,14 +251,20 @@ fn give_all(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner, force: bool) ->
                 adapters::send_fin(sk);
             }
             // RFC 8548 section 3.8: at once, unless a FIN was sent.
-            End::Open if inner.tx.owes_rekey() => {
+            End::Open if inner.tx.owed_frames() > u64::from(data_follow) => {
                 seal_bytes(conn, sk, inner, &mut scratch, &[], 0)?;
+                inner.tx.prompt = true;
             }
             End::Open | End::Sent => break,
         }
     }
-    conn.set(Pending::Output, false);
+    let owes = inner.tx.owed_frames() > 0;
+    conn.set(Pending::Output, owes);
     conn.set(Pending::Held, false);
+    if owes {
+        // Should those data not follow after all.
+        sk.want_space();
+    }
     Ok(())
 }
 
@@ -256,7 +272,7 @@ impl Inner {
     /// Whether [`flush`] has something to do beside what is pending.
     fn has_output(&self) -> bool {
         !self.early.is_empty()
-            || self.tx.owes_rekey() && self.tx.end == End::Open
+            || self.tx.owed_frames() > 0
             || matches!(self.tx.end, End::Wanted | End::Sealed)
     }
 
@@ -372,6 +388,7 @@ fn send_all(
     }
     match result {
         Ok(()) => Ok(()),
+        Err(error) if rekey::lost_key(conn, sk) => Err(conn.fail(sk, error)),
         Err(error) if conn.phase() == Phase::Failed || error == EAGAIN || error == EFAULT => {
             Err(error)
         }
@@ -408,8 +425,11 @@ fn send_some(
         return write_early(sk, inner, msg);
     }
     let small = msg.left() < MIN_IN_PLACE && flags & bindings::MSG_MORE == 0;
-    let joins = small && inner.early_left() + msg.left() < MIN_IN_PLACE && waits(sk, inner);
-    give_all(conn, sk, inner, !joins)?;
+    let joins = small
+        && inner.early_left() + msg.left() < MIN_IN_PLACE
+        && inner.tx.owed_frames() == 0
+        && waits(sk, inner);
+    give_all(conn, sk, inner, !joins, true)?;
     if !sk.has_memory() {
         sk.want_space();
         return Err(EAGAIN);
@@ -422,6 +442,7 @@ fn send_some(
     }
     let len = chunk(sk, msg.left());
     let taken = seal_from(conn, sk, inner, scratch, msg, len)?;
+    conn.set(Pending::Output, inner.tx.owed_frames() > 0);
     let more = msg.left() > 0;
     *held_back = more && flags & bindings::MSG_MORE == 0;
     let flags = if more {

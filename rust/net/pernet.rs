@@ -35,6 +35,8 @@ use crate::{
         settings::{
             Packed,
             PLAIN_PORTS,
+            REKEY_BYTES,
+            REKEY_SECONDS,
             SYN_RETRANSMISSIONS, //
         },
         stats::Counter, //
@@ -311,6 +313,8 @@ pub(crate) struct NetState {
     aconf: Atomic<u64>,
     bconf: Atomic<u64>,
     exchanges: Exchanges,
+    rekey_bytes: Atomic<u64>,
+    rekey_seconds: Atomic<u32>,
     exclude_local: PortSet,
     exclude_remote: PortSet,
     counters: Counters,
@@ -339,6 +343,8 @@ impl PerNet for NetState {
             aconf: Atomic::new(ciphers),
             bconf: Atomic::new(ciphers),
             exchanges: Exchanges::new()?,
+            rekey_bytes: Atomic::new(REKEY_BYTES),
+            rekey_seconds: Atomic::new(REKEY_SECONDS.default),
             exclude_local: PortSet::new(PLAIN_PORTS)?,
             exclude_remote: PortSet::new(PLAIN_PORTS)?,
             counters: Counters::new()?,
@@ -404,6 +410,16 @@ impl NetState {
         Packed::from_bits(self.bconf.load(Relaxed)).unpack()
     }
 
+    /// After how many bytes of data a key of ours is to be changed; 0 for no such limit.
+    pub(crate) fn rekey_bytes(&self) -> u64 {
+        self.rekey_bytes.load(Relaxed)
+    }
+
+    /// After how many seconds; 0 for no such limit.
+    pub(crate) fn rekey_seconds(&self) -> u32 {
+        self.rekey_seconds.load(Relaxed)
+    }
+
     /// Whether connections of the local port `local` (host byte order) stay plain.
     pub(crate) fn excludes_local(&self, local: u16) -> bool {
         self.exclude_local.contains(local)
@@ -464,6 +480,14 @@ impl NetState {
 
     pub(super) fn set_bconf(&self, list: &AeadList) {
         self.bconf.store(Packed::new(list).to_bits(), Relaxed);
+    }
+
+    pub(super) fn set_rekey_bytes(&self, bytes: u64) {
+        self.rekey_bytes.store(bytes, Relaxed);
+    }
+
+    pub(super) fn set_rekey_seconds(&self, seconds: u32) {
+        self.rekey_seconds.store(seconds, Relaxed);
     }
 
     pub(super) fn exclude_local(&self) -> &PortSet {

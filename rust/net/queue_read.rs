@@ -20,16 +20,24 @@ impl BhSock<'_> {
         &self,
         offset: u32,
         len: u32,
-        mut f: impl FnMut(*mut bindings::sk_buff, u32, u32) -> Result,
+        f: impl FnMut(*mut bindings::sk_buff, u32, u32) -> Result,
     ) -> Result {
-        // SAFETY: The socket is alive and locked; `copied_seq` changes only under the lock.
-        let copied = unsafe { (*self.as_ptr().cast::<bindings::tcp_sock>()).copied_seq };
-        let mut at = copied.wrapping_add(offset);
-        let mut left = len;
+        let copied = self.copied_seq();
         let mut skip = 0;
         // SAFETY: The socket is locked. The function may free buffers that were read to their end, no others.
-        let mut skb = unsafe { bindings::tcp_recv_skb(self.as_ptr(), copied, &mut skip) };
+        let first = unsafe { bindings::tcp_recv_skb(self.as_ptr(), copied, &mut skip) };
+        self.for_each_piece_from(first, copied.wrapping_add(offset), len, f)
+    }
 
+    /// The same for the `len` bytes from the sequence number `at` on, from the buffer `skb` of the queue on, or null.
+    fn for_each_piece_from(
+        &self,
+        mut skb: *mut bindings::sk_buff,
+        mut at: u32,
+        len: u32,
+        mut f: impl FnMut(*mut bindings::sk_buff, u32, u32) -> Result,
+    ) -> Result {
+        let mut left = len;
         while left > 0 {
             if skb.is_null() {
                 return Err(EAGAIN);
@@ -52,16 +60,29 @@ impl BhSock<'_> {
 
     /// Copies the bytes from `offset` on behind the first unread byte. EAGAIN if they are not all there.
     pub(crate) fn peek(&self, offset: u32, to: &mut [u8]) -> Result {
-        let mut done = 0;
-        self.for_each_piece(offset, to.len() as u32, |skb, from, len| {
-            let part = to.get_mut(done..done + len as usize).ok_or(EINVAL)?;
-            // SAFETY: The buffer has `from + len` bytes, `part` is valid for writes of `len`.
-            kernel::error::to_result(unsafe {
-                bindings::skb_copy_bits(skb, from as i32, part.as_mut_ptr().cast(), len as i32)
-            })?;
-            done += len as usize;
-            Ok(())
-        })
+        self.for_each_piece(offset, to.len() as u32, copy_to(to))
+    }
+
+    /// The same for bytes that are near the end of the queue: the search begins there.
+    pub(crate) fn peek_late(&self, offset: u32, to: &mut [u8]) -> Result {
+        let at = self.copied_seq().wrapping_add(offset);
+        // SAFETY: The socket is locked.
+        let skb = unsafe { bindings::tcpcrypt_last_skb_before(self.as_ptr(), at) };
+        self.for_each_piece_from(skb, at, to.len() as u32, copy_to(to))
+    }
+}
+
+/// Copies one piece after the other to `to`, which has room for them.
+fn copy_to(to: &mut [u8]) -> impl FnMut(*mut bindings::sk_buff, u32, u32) -> Result + '_ {
+    let mut done = 0;
+    move |skb, from, len| {
+        let part = to.get_mut(done..done + len as usize).ok_or(EINVAL)?;
+        // SAFETY: The buffer has `from + len` bytes, `part` is valid for writes of `len`.
+        kernel::error::to_result(unsafe {
+            bindings::skb_copy_bits(skb, from as i32, part.as_mut_ptr().cast(), len as i32)
+        })?;
+        done += len as usize;
+        Ok(())
     }
 }
 

@@ -174,6 +174,11 @@ impl<'a> Sk<'a> {
         usize::try_from(read_once!(self, bindings::sock, sk_sndbuf)).unwrap_or(0)
     }
 
+    /// SO_RCVBUF in bytes.
+    pub(crate) fn rcvbuf(self) -> usize {
+        usize::try_from(read_once!(self, bindings::sock, sk_rcvbuf)).unwrap_or(0)
+    }
+
     /// SO_RCVLOWAT in bytes, at least 1.
     pub(crate) fn low_water(self) -> usize {
         usize::try_from(read_once!(self, bindings::sock, sk_rcvlowat)).map_or(1, |n| n.max(1))
@@ -206,6 +211,11 @@ impl<'a> Sk<'a> {
     /// The oldest sequence number that the peer did not acknowledge.
     pub(crate) fn snd_una(self) -> u32 {
         read_once!(self, bindings::tcp_sock, snd_una)
+    }
+
+    /// The sequence number of the first unread byte.
+    pub(crate) fn copied_seq(self) -> u32 {
+        read_once!(self, bindings::tcp_sock, copied_seq)
     }
 
     /// The sequence number that is expected next from the peer.

@@ -110,6 +110,8 @@ impl<E: Events> PerNet for Tables<E> {
                     entry(c"aconf", aconf),
                     entry(c"bconf", bconf),
                     entry(c"max_exchanges", max_exchanges),
+                    entry(c"rekey_bytes", rekey_bytes),
+                    entry(c"rekey_seconds", rekey_seconds),
                 ],
             )?,
             _told: PhantomData,
@@ -312,6 +314,14 @@ impl Call {
         Ok(self.write.then_some(value))
     }
 
+    /// Any number of 64 bits. The new one if this is a write, else none; `old` is shown.
+    fn long(&self, old: u64) -> Result<Option<u64>> {
+        let mut value = old;
+        // SAFETY: It takes unsigned longs.
+        unsafe { self.one(bindings::proc_doulongvec_minmax, &mut value, 0, u64::MAX) }?;
+        Ok(self.write.then_some(value))
+    }
+
     /// A list. The new one if this is a write, else none; `old` is shown.
     fn list<L: List>(&self, old: &L) -> Result<Option<L>> {
         if self.write {
@@ -444,6 +454,23 @@ handler!(max_exchanges, |call| {
     let exchanges = call.state().exchanges();
     if let Some(max) = call.number(&settings::MAX_EXCHANGES, exchanges.max())? {
         exchanges.set_max(max);
+    }
+    Ok(())
+});
+
+handler!(rekey_bytes, |call| {
+    let state = call.state();
+    if let Some(bytes) = call.long(state.rekey_bytes())? {
+        state.set_rekey_bytes(bytes);
+    }
+    Ok(())
+});
+
+handler!(rekey_seconds, |call| {
+    let state = call.state();
+    let old = state.rekey_seconds();
+    if let Some(seconds) = call.number(&settings::REKEY_SECONDS, old)? {
+        state.set_rekey_seconds(seconds);
     }
     Ok(())
 });

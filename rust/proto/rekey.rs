@@ -52,7 +52,7 @@ impl Generations {
         self.local > self.remote
     }
 
-    /// A frame with rekey = 1 came. If the peer is ahead now, we follow: [`Self::owes_frame`].
+    /// A frame with rekey = 1 came. If the peer is ahead now, we follow: [`Self::owed_frames`].
     pub fn received(&mut self) {
         self.remote = self.remote.saturating_add(1);
         if self.remote > self.local {
@@ -69,9 +69,11 @@ impl Generations {
         self.wanted = true;
     }
 
-    /// Whether a frame is to be sent now, without data if there are none.
-    pub fn owes_frame(&self) -> bool {
-        self.is_new || self.sealing < self.local || self.wanted && !self.is_ahead()
+    /// How many frames are to be sent now, without data if there are none.
+    pub fn owed_frames(&self) -> u64 {
+        let due = self.local.saturating_sub(self.sealing);
+        let wanted = self.wanted && !self.is_ahead();
+        due.saturating_add(u64::from(self.is_new || wanted))
     }
 
     /// Before a frame is sealed: whether it is to be sealed with the next generation's key, which the

@@ -22,6 +22,7 @@ TCP_ENO_RAW = 6910
 TCP_ENO_TRANSCRIPT = 6911
 TCP_ENO_MANDATORY = 6912
 TCP_CRYPT_CONF = 6920
+TCP_CRYPT_REKEY = 6928
 TCP_CRYPT_ACONF = 6921
 TCP_CRYPT_BCONF = 6922
 
@@ -65,6 +66,11 @@ def option(sock, name):
 
 def set_option(sock, name, value):
     sock.setsockopt(socket.IPPROTO_TCP, name, value)
+
+
+def generations(sock):
+    """The local and the remote one."""
+    return struct.unpack("ii", sock.getsockopt(socket.IPPROTO_TCP, TCP_CRYPT_REKEY, 8))
 
 
 def session_id(sock):

@@ -30,6 +30,8 @@ class Peer:
         self.secrets = None
         self.tx = self.rx = None
         self.frames = []
+        self.follows = False  # True: as section 3.8 demands, whenever a frame is read
+        self._empty_rekey = 0  # the last generation that the other side initiated with an empty frame
         self.keys = crypt.KeyPair()
         self.nonce = crypt.new_nonce()
         self.sent_init = self.received_init = None
@@ -199,7 +201,24 @@ class Peer:
         if self.frames and self.frames[-1].fin:
             raise crypt.ProtocolError("frame after the one with FINp")
         self.frames.append(frame)
+        if frame.control & crypt.REKEY:
+            self._rekeyed(frame)
         return frame
+
+    def _rekeyed(self, frame):
+        """The other side began a generation, with the key of which the frame was opened (section 3.8)."""
+        if self.rx.generation > self.tx.generation and not frame.data and not frame.fin:
+            # Its remote generation number can't be greater than what we sent.
+            if self._empty_rekey > self.tx.generation:
+                raise crypt.ProtocolError("initiates twice with an empty frame before we followed")
+            self._empty_rekey = self.rx.generation
+        while self.follows and self.tx.generation < self.rx.generation:
+            self.rekey()
+
+    def rekey(self, data=b"", **frame):
+        """Our next generation."""
+        self.tx.rekey()
+        return self.send(data, control=crypt.REKEY, **frame)
 
     def recv(self, count, timeout=10):
         """The next `count` bytes of plaintext; b"" at an authentic end."""

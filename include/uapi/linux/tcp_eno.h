@@ -135,6 +135,18 @@
 /* TCP_CRYPT_BCONF: the same, for the AEADs to accept in role B, best first. */
 #define TCP_CRYPT_BCONF		6922
 
+/*
+ * TCP_CRYPT_REKEY. Set, int, not 0: change the keys now (RFC 8548 section 3.8),
+ * those of this side at once, and those of the peer when it hears of it. A
+ * change that the peer did not answer yet is not followed by another one before
+ * it did, unless there are data to be sent. ENOTCONN until the keys are there,
+ * and EPIPE after shutdown(SHUT_WR).
+ *
+ * Read, array of two ints, a fact: how often the keys of this side were
+ * changed, for any reason, and how often those of the peer.
+ */
+#define TCP_CRYPT_REKEY		6928
+
 /* TEP identifiers (RFC 8548, table 4). */
 #define TCP_ENO_TEP_X25519	0x23
 
