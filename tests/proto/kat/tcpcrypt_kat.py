@@ -3,7 +3,7 @@
 """Known answers for tcpcrypt (RFC 8548), computed from the text of the RFC and nothing else.
 
 Without arguments this writes vectors.txt beside itself; with --check it recomputes them and compares.
-Needs the package `cryptography` for X25519 and the AEADs; HMAC-SHA256 is in the standard library.
+Needs the package `cryptography` for the key agreements and the AEADs; HMAC-SHA256 is in the standard library.
 
 Each line of vectors.txt is a name and a value in hexadecimal.
 """
@@ -13,8 +13,11 @@ import hmac
 import pathlib
 import sys
 
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.x448 import X448PrivateKey, X448PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 # 4.3: constants
 CONST_NEXTK, CONST_SESSID, CONST_REKEY, CONST_KEY_A, CONST_KEY_B, CONST_RESUME = (
@@ -95,10 +98,7 @@ def traffic_keys(aead, mk):
 
 
 # 3.3, 3.4: everything that follows from the two options and the two messages
-def session(name, aead, a_option, b_option, first, second):
-    secret = X25519PrivateKey.from_private_bytes(PRIVATE_A).exchange(
-        X25519PublicKey.from_public_bytes(public(PRIVATE_B))
-    )
+def session(name, aead, tep_byte, secret, a_option, b_option, first, second):
     transcript = a_option + b_option
     prk = extract(N_A, transcript + first + second + secret)
 
@@ -112,11 +112,10 @@ def session(name, aead, a_option, b_option, first, second):
     ss = [prk]
     for i in (1, 2):
         ss.append(cprf(ss[i - 1], CONST_NEXTK, K_LEN))
-    tep_byte = b"\x23"  # what host B sent: X25519, v = 0
     for i in (0, 1, 2):
         yield f"{name}.ss.{i}", ss[i]
         # sn[i] is taken as empty for all i, as for a session that was not resumed.
-        yield f"{name}.session_id.{i}", tep_byte + cprf(ss[i], CONST_SESSID, K_LEN)
+        yield f"{name}.session_id.{i}", be(tep_byte, 1) + cprf(ss[i], CONST_SESSID, K_LEN)
         if i > 0:
             yield f"{name}.resume.{i}", cprf(ss[i], CONST_RESUME, 18)
 
@@ -179,26 +178,98 @@ def frames(name, aead, mk):
                     yield where, value
 
 
-def public(private):
-    return X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+# 5: Pub_A and Pub_B as they are in the messages, and ES
+class Montgomery:
+    def __init__(self, length, private_key, public_key):
+        self.length, self.private_key, self.public_key = length, private_key, public_key
+
+    def public(self, private):
+        return self.private_key.from_private_bytes(private).public_key().public_bytes_raw()
+
+    def shared(self, private, public):
+        return self.private_key.from_private_bytes(private).exchange(self.public_key.from_public_bytes(public))
+
+
+class Nist:
+    def __init__(self, curve):
+        self.curve, self.length = curve, (curve.key_size + 7) // 8
+
+    def key(self, private):
+        return ec.derive_private_key(int.from_bytes(private, "big"), self.curve)
+
+    # The figure: L is the length of the whole field.
+    def public(self, private):
+        point = self.key(private).public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+        return be(2 + len(point), 2) + point
+
+    def shared(self, private, public):
+        point = ec.EllipticCurvePublicKey.from_encoded_point(self.curve, public[2:])
+        return self.key(private).exchange(ec.ECDH(), point)
+
+
+# 7, table 4
+X25519 = Montgomery(32, X25519PrivateKey, X25519PublicKey)
+OTHER_TEPS = [
+    ("p256", 0x21, Nist(ec.SECP256R1())),
+    ("p521", 0x22, Nist(ec.SECP521R1())),
+    ("x448", 0x24, Montgomery(56, X448PrivateKey, X448PublicKey)),
+]
+
+
+# Private keys from nothing up anybody's sleeve. The topmost bits of P-521's are zero: that is a valid one.
+def private(name, label, length):
+    key = b"".join(hashlib.sha256(f"{name} {label} {i}".encode()).digest() for i in range(3))[:length]
+    return b"\0" + key[1:] if name == "p521" else key
+
+
+# The key agreements by themselves, and one whole session for each
+def agreements():
+    for name, _, scheme in OTHER_TEPS:
+        for i in range(16):
+            a, b = (private(name, f"{side}{i}", scheme.length) for side in "ab")
+            yield f"agree.{name}.{i}.private_a", a
+            yield f"agree.{name}.{i}.private_b", b
+            yield f"agree.{name}.{i}.public_a", scheme.public(a)
+            yield f"agree.{name}.{i}.public_b", scheme.public(b)
+            yield f"agree.{name}.{i}.es", scheme.shared(a, scheme.public(b))
+
+
+def sessions():
+    for (name, tep, scheme), aead in zip(OTHER_TEPS, AEADS, strict=True):
+        a, b = (private(name, side, scheme.length) for side in "ab")
+        pub_a, pub_b = scheme.public(a), scheme.public(b)
+        yield f"{name}.public_a", pub_a
+        yield f"{name}.public_b", pub_b
+        yield from session(
+            name,
+            aead,
+            tep,
+            scheme.shared(a, pub_b),
+            option(be(tep, 1)),
+            option(b"\x01" + be(tep, 1)),
+            init1([aead[1] for aead in AEADS], N_A, pub_a),
+            init2(aead[1], N_B, pub_b),
+        )
 
 
 def vectors():
     yield "private_a", PRIVATE_A
     yield "private_b", PRIVATE_B
-    yield "public_a", public(PRIVATE_A)
-    yield "public_b", public(PRIVATE_B)
+    yield "public_a", X25519.public(PRIVATE_A)
+    yield "public_b", X25519.public(PRIVATE_B)
     yield "n_a", N_A
     yield "n_b", N_B
 
     a_option, b_option = option(b"\x23"), option(b"\x01\x23")
-    pub_a, pub_b = public(PRIVATE_A), public(PRIVATE_B)
+    pub_a, pub_b = X25519.public(PRIVATE_A), X25519.public(PRIVATE_B)
+    secret = X25519.shared(PRIVATE_A, pub_b)
+    tep = 0x23  # what host B sent: X25519, v = 0
 
     # Host A offers all; host B selects one after the other.
     offer = init1([aead[1] for aead in AEADS], N_A, pub_a)
     for aead in AEADS:
         answer = init2(aead[1], N_B, pub_b)
-        values = dict(session(aead[0], aead, a_option, b_option, offer, answer))
+        values = dict(session(aead[0], aead, tep, secret, a_option, b_option, offer, answer))
         yield from values.items()
         mk = [values[f"{aead[0]}.mk.{j}"] for j in (0, 1, 2)]
         yield from frames(aead[0], aead, mk)
@@ -208,13 +279,16 @@ def vectors():
     odd_a = option(bytes.fromhex("1c 21 81ffabcd 22 a3010203"))
     first = init1([0xFFFF, 0x0010, 0x0000, 0x0001], N_A, pub_a, b"to be ignored")
     yield from session(
-        "odd_host_a", AEADS[0], odd_a, b_option, first, init2(AEADS[0][1], N_B, pub_b)
+        "odd_host_a", AEADS[0], tep, secret, odd_a, b_option, first, init2(AEADS[0][1], N_B, pub_b)
     )
 
     # The peer is host B, and sends several TEPs and ignored bytes.
     odd_b = option(bytes.fromhex("1d 00 21 80a1ee 23 7f"))
     second = init2(AEADS[2][1], N_B, pub_b, bytes(200))
-    yield from session("odd_host_b", AEADS[2], a_option, odd_b, offer, second)
+    yield from session("odd_host_b", AEADS[2], tep, secret, a_option, odd_b, offer, second)
+
+    yield from sessions()
+    yield from agreements()
 
 
 def main():

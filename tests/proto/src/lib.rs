@@ -8,6 +8,9 @@
 
 extern crate std;
 
+/// The curves that the kernel lacks, from the module's files too.
+#[path = "../../../rust/crypto/curves/mod.rs"]
+pub mod curves;
 pub mod fuzz_targets;
 pub mod primitives;
 pub mod support;

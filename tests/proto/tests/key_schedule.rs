@@ -8,17 +8,28 @@ mod vectors;
 use tcpcrypt_proto_tests::{
     primitives::{HostHmac, X25519},
     proto::{
-        eno::{Offered, Policy},
+        agreement::{PublicKey, SharedSecret},
+        eno::{Offered, Policy, TepList},
         handshake::{AeadList, AwaitInit1, AwaitInit2},
         hkdf::{cprf, extract},
-        ids::{Aead, Role},
+        ids::{Aead, Role, Tep},
         keys::{Direction, MasterKey, SessionNonce, SessionSecret},
         secret::Secret,
         session::Established,
+        wire::Reader,
     },
     support::{answer_to, AEADS},
 };
 use vectors::{name_of, Vectors};
+
+fn name_of_tep(tep: Tep) -> &'static str {
+    match tep {
+        Tep::P256 => "p256",
+        Tep::P521 => "p521",
+        Tep::X25519 => "x25519",
+        Tep::X448 => "x448",
+    }
+}
 
 /// `sn[0]`.
 const FRESH: SessionNonce = SessionNonce::EMPTY;
@@ -37,13 +48,17 @@ fn cprf_of(key: [u8; 32], constant: u8, nonce: &[u8], len: usize) -> Vec<u8> {
 
 /// Checks the whole schedule of the session `name`, as it came out at one end.
 fn check_schedule(v: &Vectors, name: &str, done: Established) {
+    let tep_byte = done.session_id[0];
     assert_eq!(done.session_id[..], v.get(&format!("{name}.session_id.0")));
 
     let mut secret = done.next;
     for i in 1..3 {
         // ss[i] itself never leaves its type: what is derived from it has to be right.
         let expected = v.get(&format!("{name}.session_id.{i}"));
-        assert_eq!(secret.session_id::<HostHmac>(0x23, &FRESH)[..], expected);
+        assert_eq!(
+            secret.session_id::<HostHmac>(tep_byte, &FRESH)[..],
+            expected
+        );
         let halves = secret.resume::<HostHmac>();
         let expected = v.get(&format!("{name}.resume.{i}"));
         assert_eq!([halves.0, halves.1].concat(), expected);
@@ -123,6 +138,77 @@ fn host_b(v: &Vectors, name: &str, aead: Aead) -> Established {
     assert_eq!(init2.as_bytes(), v.get(&format!("{name}.init2")));
     let es = own.shared(state.peer_public());
     state.finish::<HostHmac>(&init1, &es).unwrap()
+}
+
+/// The public key and the shared secret of a session by `tep`, which the kernel would compute.
+fn keys(v: &Vectors, tep: Tep, own: &str) -> (PublicKey, SharedSecret) {
+    let name = name_of_tep(tep);
+    let field = v.get(&format!("{name}.public_{own}"));
+    let public = PublicKey::parse(tep, &mut Reader::new(&field)).unwrap();
+    let mut shared = SharedSecret::zeroed(tep);
+    let es = v.get(&format!("{name}.es"));
+    match &mut shared {
+        SharedSecret::P256(secret) => secret.expose_mut().copy_from_slice(&es),
+        SharedSecret::P521(secret) => secret.expose_mut().copy_from_slice(&es),
+        SharedSecret::X25519(secret) => secret.expose_mut().copy_from_slice(&es),
+        SharedSecret::X448(secret) => secret.expose_mut().copy_from_slice(&es),
+    }
+    (public, shared)
+}
+
+fn only(role: Role, tep: Tep) -> Policy {
+    Policy::new(role).teps(TepList::from_slice(&[tep]).unwrap())
+}
+
+const OTHER_TEPS: [(Tep, Aead); 3] = [
+    (Tep::P256, Aead::Aes128Gcm),
+    (Tep::P521, Aead::Aes256Gcm),
+    (Tep::X448, Aead::ChaCha20Poly1305),
+];
+
+#[test]
+fn host_a_computes_the_known_answers_of_every_tep() {
+    let v = Vectors::load();
+    for (tep, _) in OTHER_TEPS {
+        let name = name_of_tep(tep);
+        let (public, shared) = keys(&v, tep, "a");
+        let offered = Offered::new(&only(Role::A, tep));
+        let a_option = v.get(&format!("{name}.a_option"));
+        assert_eq!(offered.option().as_bytes(), a_option);
+        let b_option = v.get(&format!("{name}.b_option"));
+        let negotiated = offered.on_syn(&b_option).unwrap();
+        let offer = AeadList::default();
+        let (state, init1) = AwaitInit2::start(&negotiated, offer, &v.array("n_a"), &public);
+        assert_eq!(init1.as_bytes(), v.get(&format!("{name}.init1")));
+        let init2 = v.get(&format!("{name}.init2"));
+        let state = state.on_init2(&init2).unwrap();
+        assert_eq!(state.peer_public(), &keys(&v, tep, "b").0);
+        let done = state.finish::<HostHmac>(&init2, &shared).unwrap();
+        assert_eq!(done.session_id[0], tep.id());
+        check_schedule(&v, name, done);
+    }
+}
+
+#[test]
+fn host_b_computes_the_known_answers_of_every_tep() {
+    let v = Vectors::load();
+    for (tep, aead) in OTHER_TEPS {
+        let name = name_of_tep(tep);
+        let (public, shared) = keys(&v, tep, "b");
+        let a_option = v.get(&format!("{name}.a_option"));
+        let answer = answer_to(&only(Role::B, tep), &a_option).unwrap();
+        let b_option = v.get(&format!("{name}.b_option"));
+        assert_eq!(answer.option().as_bytes(), b_option);
+        let negotiated = answer.confirm(&[69, 2]).unwrap();
+        let init1 = v.get(&format!("{name}.init1"));
+        let prefer = AeadList::from_slice(&[aead]).unwrap();
+        let (state, init2) = AwaitInit1::new(&negotiated, prefer)
+            .on_init1(&init1, &v.array("n_b"), &public)
+            .unwrap();
+        assert_eq!(init2.as_bytes(), v.get(&format!("{name}.init2")));
+        assert_eq!(state.peer_public(), &keys(&v, tep, "a").0);
+        check_schedule(&v, name, state.finish::<HostHmac>(&init1, &shared).unwrap());
+    }
 }
 
 #[test]

@@ -22,6 +22,7 @@ impl Vectors {
     }
 
     #[allow(dead_code, reason = "each test file has this module for itself")]
+    #[allow(dead_code, reason = "each test file has this module for itself")]
     pub fn array(&self, name: &str) -> [u8; 32] {
         self.get(name).try_into().unwrap()
     }
@@ -46,6 +47,7 @@ pub fn hex(text: &str) -> Vec<u8> {
 }
 
 /// The name of an AEAD in the known answers.
+#[allow(dead_code, reason = "each test file has this module for itself")]
 pub fn name_of(aead: Aead) -> &'static str {
     match aead {
         Aead::Aes128Gcm => "aes128-gcm",
