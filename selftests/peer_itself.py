@@ -11,7 +11,7 @@ from lib import net
 from lib.data import recv_exactly
 from lib.harness import FAMILIES, Background, check, equal, main, skip, test
 from lib.peerhost import accepted, connected, host
-from peer import crypt, eno, tcp
+from peer import agreement, crypt, eno, tcp
 from peer.peer import Peer
 
 
@@ -89,11 +89,12 @@ class Wire:
     drain = pump
 
 
-def two_peers(family):
+def two_peers(family, tep=eno.TEP_X25519):
     one, two = Wire(1), Wire(2)
     one.other, two.other = two, one
     passive = Peer.passive(two, family, 80)
     active = Peer.active(one, family, 80)
+    active.teps = passive.teps = (tep,)
     active.send_syn()
     passive.wait_syn()
     passive.send_synack()
@@ -125,6 +126,37 @@ def two_peers_agree(family, aead):
             equal(receiver.read_frame().data, data)
         sender.finish(b"end")
         equal(receiver.wait_end(), b"end")
+
+
+@test(module=False, tep=tuple(agreement.SCHEMES))
+def two_peers_agree_by_every_tep(tep):
+    active, passive = two_peers(4, tep)
+    active.send_init()
+    passive.read_init()
+    passive.send_init()
+    active.read_init()
+    active.derive()
+    passive.derive()
+    equal(active.secrets.session_id, passive.secrets.session_id, "session ID")
+    equal(active.secrets.session_id[0], tep, "its first byte")
+    active.send(b"frame")
+    equal(passive.recv(5), b"frame")
+
+
+@test(module=False, tep=(("p256", 0x21), ("p521", 0x22), ("x448", 0x24)))
+def known_answers_of_every_tep_come_out_the_same(tep):
+    name, identifier = tep
+    known = known_answers()
+
+    def of(key):
+        return known["%s.%s" % (name, key)]
+
+    byte, _, transcript = eno.negotiate(of("a_option"), of("b_option"), (identifier,))
+    first, second = crypt.Init1.parse(of("init1"), identifier), crypt.Init2.parse(of("init2"), identifier)
+    equal((first.public, second.public), (of("public_a"), of("public_b")), "public keys")
+    secrets = crypt.Secrets(known["n_a"], transcript, of("init1"), of("init2"), of("es"), byte, second.cipher)
+    equal(secrets.session_id, of("session_id.0"), "session ID")
+    equal(secrets.master(0), of("mk.0"), "mk[0]")
 
 
 @test(module=False)

@@ -9,10 +9,14 @@
 
 #include <crypto/aead.h>
 #include <crypto/curve25519.h>
+#include <crypto/ecc_curve.h>
+#include <crypto/ecdh.h>
+#include <crypto/internal/ecc.h>
 #include <crypto/sha2.h>
 #include <linux/bitmap.h>
 #include <linux/capability.h>
 #include <linux/fs.h>
+#include <linux/mpi.h>
 #include <linux/percpu.h>
 #include <linux/proc_fs.h>
 #include <linux/random.h>

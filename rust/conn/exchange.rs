@@ -118,6 +118,7 @@ impl From<Refused> for Stop {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::BadKey => handshake::Error::BadKey.into(),
+            Refused::Failed(error) => error.into(),
         }
     }
 }

@@ -59,32 +59,34 @@ class Host:
         defer(peer.close)
         return peer
 
-    def asked(self, family, option=DEFAULT, setup=None, **syn):
+    def asked(self, family, option=DEFAULT, setup=None, teps=None, **syn):
         """(listener, active peer) after the peer's SYN and the kernel's SYN-ACK."""
         listener = self.listener(family, setup)
         peer = self.peer_connect(listener, family)
+        peer.teps = teps or peer.teps
         peer.send_syn(option, **syn)
         peer.wait_synack()
         return listener, peer
 
-    def handshaken(self, family, active, setup=None):
+    def handshaken(self, family, active, setup=None, teps=None):
         """(kernel socket, peer) after the TCP handshake with ENO; the peer has not sent its Init yet.
 
-        active: the kernel connects. A server's side of the key exchange may wait for accept(), so that comes first.
+        active: the kernel connects. teps: the peer's. A server's side of the key exchange may wait for accept(), so that comes first.
         """
         if active:
             sock, peer = self.connect(family, setup)
+            peer.teps = teps or peer.teps
             peer.handshake()
             connected(sock)
             return sock, peer
-        listener, peer = self.asked(family, setup=setup)
+        listener, peer = self.asked(family, setup=setup, teps=teps)
         peer.send_ack()
         peer.negotiate()
         return accepted(listener), peer
 
-    def opened(self, family, active, setup=None, **init):
+    def opened(self, family, active, setup=None, teps=None, **init):
         """(kernel socket, peer) with keys on both sides."""
-        sock, peer = self.handshaken(family, active, setup)
+        sock, peer = self.handshaken(family, active, setup, teps)
         peer.exchange_keys(**init)
         wait_sessid(sock)
         return sock, peer

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """RFC 8548: key schedule (3.3), session ID (3.4), Init1 and Init2 (4.1), encryption frames (3.6, 4.2).
 
-For TCPCRYPT_ECDHE_Curve25519: HKDF-Expand-SHA256 as CPRF, K_LEN, N_A_LEN and N_B_LEN of 32 bytes (section 5).
+For all TEPs: HKDF-Expand-SHA256 as CPRF, K_LEN, N_A_LEN and N_B_LEN of 32 bytes (section 5).
 """
 
 import hashlib
@@ -11,9 +11,10 @@ import struct
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from .agreement import SCHEMES
+from .eno import TEP_X25519
 
 # Section 4.3
 CONST_NEXTK, CONST_SESSID, CONST_REKEY, CONST_KEY_A, CONST_KEY_B, CONST_RESUME = (bytes([i]) for i in range(1, 7))
@@ -23,7 +24,7 @@ INIT1_MAGIC, INIT2_MAGIC = 0x15101A0E, 0x097105E0
 AES_128_GCM, AES_256_GCM, CHACHA20_POLY1305 = 0x0001, 0x0002, 0x0010
 AEADS = {AES_128_GCM: (AESGCM, 16), AES_256_GCM: (AESGCM, 32), CHACHA20_POLY1305: (ChaCha20Poly1305, 32)}
 NONCE_LEN, TAG_LEN = 12, 16
-K_LEN = N_LEN = PUBLIC_LEN = 32
+K_LEN = N_LEN = 32
 
 # Sections 4.2 and 4.2.1
 REKEY = 0x01
@@ -74,16 +75,6 @@ class Secrets:
         return okm[:length], okm[length:]
 
 
-class KeyPair:
-    def __init__(self):
-        self.private = X25519PrivateKey.generate()
-        self.public = self.private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-
-    def shared(self, public):
-        """Raises ValueError if the result is all zero."""
-        return self.private.exchange(X25519PublicKey.from_public_bytes(public))
-
-
 def init1(ciphers, nonce, public, magic=INIT1_MAGIC, length=None, nciphers=None, ignored=b""):
     body = bytes([len(ciphers) if nciphers is None else nciphers])
     body += b"".join(struct.pack("!H", c) for c in ciphers)
@@ -104,11 +95,11 @@ class Init1:
     raw: bytes = field(repr=False)
 
     @classmethod
-    def parse(cls, raw):
+    def parse(cls, raw, tep=TEP_X25519):
         magic, length, count = struct.unpack_from("!IIB", raw)
         if magic != INIT1_MAGIC or length != len(raw):
             raise ProtocolError("Init1 header %s" % raw[:9].hex())
-        if length != 9 + 2 * count + N_LEN + PUBLIC_LEN:
+        if length != 9 + 2 * count + N_LEN + SCHEMES[tep].length:
             raise ProtocolError("Init1 is %d bytes with %d ciphers" % (length, count))
         ciphers = list(struct.unpack_from("!%dH" % count, raw, 9))
         rest = raw[9 + 2 * count :]
@@ -123,9 +114,9 @@ class Init2:
     raw: bytes = field(repr=False)
 
     @classmethod
-    def parse(cls, raw):
+    def parse(cls, raw, tep=TEP_X25519):
         magic, length, cipher = struct.unpack_from("!IIH", raw)
-        if magic != INIT2_MAGIC or length != len(raw) or length != 10 + N_LEN + PUBLIC_LEN:
+        if magic != INIT2_MAGIC or length != len(raw) or length != 10 + N_LEN + SCHEMES[tep].length:
             raise ProtocolError("Init2 header %s of %d bytes" % (raw[:10].hex(), len(raw)))
         return cls(cipher, raw[10 : 10 + N_LEN], raw[10 + N_LEN :], raw)
 

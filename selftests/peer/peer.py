@@ -11,7 +11,7 @@
 
 import random
 
-from . import crypt, eno
+from . import agreement, crypt, eno
 from .tcp import ACK, FIN, OPT_TS, PSH, RST, SYN, Connection, mss_option, pad
 
 DEFAULT = object()
@@ -32,7 +32,7 @@ class Peer:
         self.frames = []
         self.follows = False  # True: as section 3.8 demands, whenever a frame is read
         self._empty_rekey = 0  # the last generation that the other side initiated with an empty frame
-        self.keys = crypt.KeyPair()
+        self.keys = None
         self.nonce = crypt.new_nonce()
         self.sent_init = self.received_init = None
         self._plain = bytearray()
@@ -53,6 +53,8 @@ class Peer:
 
     # ENO and the TCP handshake
 
+    teps = (eno.TEP_X25519,)  # what it offers and, as host B, answers with the first of
+
     send_nonsyn = True  # False: breaks the rule of section 4.6
 
     def _nonsyn_options(self):
@@ -65,7 +67,7 @@ class Peer:
 
     def send_syn(self, option=DEFAULT, options=None, payload=b"", lose=False):
         """option: the ENO option or None; options: all the bytes after the TCP header, as they are."""
-        self.own_option = eno.syn_option(eno.TEP_X25519) if option is DEFAULT else option
+        self.own_option = eno.syn_option(*self.teps) if option is DEFAULT else option
         if options is None:
             options = pad(mss_option() + (self.own_option or b""))
         segment = self.tcp.segment(SYN, payload, options, ack=0)
@@ -84,7 +86,7 @@ class Peer:
         return segment
 
     def send_synack(self, option=DEFAULT, options=None, lose=False):
-        self.own_option = eno.synack_option(eno.TEP_X25519) if option is DEFAULT else option
+        self.own_option = eno.synack_option(self.teps[0]) if option is DEFAULT else option
         if options is None:
             options = pad(mss_option() + (self.own_option or b""))
         segment = self.tcp.segment(SYN | ACK, b"", options)
@@ -102,7 +104,13 @@ class Peer:
         """The outcome by RFC 8547 4.5; raises eno.Disabled."""
         if not (self.own_option and self.other_option):
             raise eno.Disabled("no option")
-        self.tep_byte, self.role, self.transcript = eno.negotiate(self.own_option, self.other_option)
+        self.tep_byte, self.role, self.transcript = eno.negotiate(self.own_option, self.other_option, self.teps)
+        self.keys = agreement.KeyPair(self.tep)
+
+    @property
+    def tep(self):
+        """The negotiated TEP."""
+        return self.tep_byte & 0x7F
 
     def handshake(self):
         """TCP with ENO, up to the third segment."""
@@ -160,7 +168,7 @@ class Peer:
         if not 8 < length < 4096:
             raise crypt.ProtocolError("message of %d bytes: %s" % (length, head.hex()))
         raw = head + self.tcp.read(length - 8, timeout)
-        self.received_init = (crypt.Init1 if want_init1 else crypt.Init2).parse(raw)
+        self.received_init = (crypt.Init1 if want_init1 else crypt.Init2).parse(raw, self.tep)
         last = self.tcp.covering(length - 1)
         if not last or not all(s.has(PSH) for s in last):
             raise crypt.ProtocolError("no PSH on the segment with the last byte")
