@@ -10,7 +10,11 @@
 //! The hook is registered in a network namespace from the moment that a socket may offer there. For packets that are
 //! none of its business it costs the call and a look at [`Openings`].
 
-use core::marker::PhantomData;
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData,
+    mem::MaybeUninit, //
+};
 
 use kernel::{
     error::to_result,
@@ -75,7 +79,17 @@ pub(crate) struct Openings {
     opening: Atomic<u32>,
     /// Those for which a SYN came.
     crossing: Atomic<u32>,
+    /// What is registered, for as long as a reader of netfilter's may look at it after it was unregistered.
+    hooks: Hooks,
 }
+
+/// The hook in IPv4 and IPv6. Written by [`Crossings::hook`] before it is registered.
+struct Hooks(UnsafeCell<MaybeUninit<[bindings::nf_hook_ops; 2]>>);
+
+// SAFETY: Pointers to functions and to `Openings`, which are for any thread; only read once they are registered.
+unsafe impl Send for Hooks {}
+// SAFETY: As above.
+unsafe impl Sync for Hooks {}
 
 impl Openings {
     /// None.
@@ -83,6 +97,7 @@ impl Openings {
         Self {
             opening: Atomic::new(0),
             crossing: Atomic::new(0),
+            hooks: Hooks(UnsafeCell::new(MaybeUninit::uninit())),
         }
     }
 
@@ -140,22 +155,6 @@ impl<T: Endpoint> PerNet for Crossings<T> {
     }
 }
 
-struct HookOf<T>(PhantomData<T>);
-
-impl<T: Endpoint> HookOf<T> {
-    const OPS: &'static Hook = &Hook([
-        hook_ops::<T>(bindings::NFPROTO_IPV4 as u8),
-        hook_ops::<T>(bindings::NFPROTO_IPV6 as u8),
-    ]);
-}
-
-struct Hook([bindings::nf_hook_ops; 2]);
-
-// SAFETY: The structures are only read, and their pointers are to functions.
-unsafe impl Send for Hook {}
-// SAFETY: As above.
-unsafe impl Sync for Hook {}
-
 impl<T: Endpoint> Crossings<T> {
     /// That of `net`.
     ///
@@ -167,12 +166,21 @@ impl<T: Endpoint> Crossings<T> {
         unsafe { pernet::get(net) }
     }
 
+    fn openings(&self) -> &Openings {
+        // SAFETY: The state of the namespace is registered before this one, and torn down after it.
+        unsafe { NetState::of(self.net.0) }.openings()
+    }
+
     /// Registers the hook in this namespace, if it is not yet. ENOMEM. Process context, may sleep.
     pub(crate) fn hook(&self) -> Result {
         let mut hooked = self.hooked.lock();
         if !*hooked {
-            let ops = &HookOf::<T>::OPS.0;
-            // SAFETY: The namespace contains `self`, whose drop unregisters; the structures are static.
+            let openings = self.openings();
+            let families = [bindings::NFPROTO_IPV4, bindings::NFPROTO_IPV6];
+            let ops = families.map(|family| hook_ops::<T>(family as u8, openings));
+            // SAFETY: Nothing is registered, and the mutex keeps others away.
+            let ops = unsafe { (*openings.hooks.0.get()).write(ops) };
+            // SAFETY: The namespace contains `self`, whose drop unregisters; the structures stay where they are.
             to_result(unsafe {
                 bindings::nf_register_net_hooks(self.net.0, ops.as_ptr(), ops.len() as c_uint)
             })?;
@@ -187,11 +195,11 @@ impl<T: Endpoint> PinnedDrop for Crossings<T> {
     fn drop(self: Pin<&mut Self>) {
         let hooked = self.hooked.lock();
         if *hooked {
-            let ops = &HookOf::<T>::OPS.0;
-            // SAFETY: They are registered here. A call that is under way looks at the namespace's `NetState` only, which
-            // is there for longer than the grace period that the module's exit waits; in a namespace that goes away
-            // nothing is received any more.
+            // SAFETY: `hook` wrote it, and registered it here. A call that is under way looks at the namespace's
+            // `NetState` only, which is there for longer than the grace period that the module's exit waits; in a
+            // namespace that goes away nothing is received any more, and nobody lists its hooks.
             unsafe {
+                let ops = (*self.openings().hooks.0.get()).assume_init_ref();
                 bindings::nf_unregister_net_hooks(self.net.0, ops.as_ptr(), ops.len() as c_uint)
             }
         }
@@ -201,10 +209,11 @@ impl<T: Endpoint> PinnedDrop for Crossings<T> {
 /// Last: what the administrator's rules drop was not received, and what they rewrite is looked at as TCP will see it.
 const PRIORITY: c_int = c_int::MAX;
 
-const fn hook_ops<T: Endpoint>(pf: u8) -> bindings::nf_hook_ops {
+fn hook_ops<T: Endpoint>(pf: u8, openings: &Openings) -> bindings::nf_hook_ops {
     // SAFETY: All zeros are a valid value of a structure of pointers and numbers.
     let mut ops: bindings::nf_hook_ops = unsafe { core::mem::zeroed() };
     ops.hook = Some(local_in::<T>);
+    ops.priv_ = core::ptr::from_ref(openings).cast_mut().cast();
     ops.pf = pf;
     ops.hooknum = bindings::nf_inet_hooks_NF_INET_LOCAL_IN;
     ops.priority = PRIORITY;
@@ -213,15 +222,15 @@ const fn hook_ops<T: Endpoint>(pf: u8) -> bindings::nf_hook_ops {
 
 /// # Safety
 ///
-/// As a netfilter hook at LOCAL_IN: softirq, under RCU, `skb` the caller's.
+/// As a netfilter hook at LOCAL_IN, registered with [`hook_ops`]: softirq, under RCU, `skb` the caller's.
 unsafe extern "C" fn local_in<T: Endpoint>(
-    _priv: *mut c_void,
+    openings: *mut c_void,
     skb: *mut bindings::sk_buff,
     state: *const bindings::nf_hook_state,
 ) -> c_uint {
-    // SAFETY: By the requirements of this function. The hook is registered after the state of the namespace, and a grace
-    // period passes between its end and that of the state.
-    let openings = unsafe { NetState::of((*state).net) }.openings();
+    // SAFETY: They are those of the namespace, which are there before the hook is registered, and a grace period longer
+    // than it is.
+    let openings = unsafe { &*openings.cast::<Openings>() };
     if openings.opening.load(Relaxed) != 0 {
         // SAFETY: By the requirements of this function.
         unsafe { note::<T>(skb, &*state, openings) };
