@@ -533,54 +533,55 @@ int tcpcrypt_skb_cow_head(struct sk_buff *skb, unsigned int headroom)
 }
 
 /*
- * Puts @len bytes (a multiple of four) of TCP option behind the options of an
- * outgoing segment, by moving the headers down into the headroom, which the
- * caller made sure of with skb_cow_head(). With @ip_header the IP header is
- * there already (netfilter); without, skb->data is the TCP header (queue_xmit).
+ * Replaces the options of an outgoing segment by @len bytes (a multiple of four,
+ * and not less than there are), by moving the headers down into the headroom,
+ * which the caller made sure of with skb_cow_head(). With @ip_header the IP
+ * header is there already (netfilter); without, skb->data is the TCP header
+ * (queue_xmit).
  */
-void tcpcrypt_push_tcp_option(struct sk_buff *skb, const u8 *option, unsigned int len,
+void tcpcrypt_set_tcp_options(struct sk_buff *skb, const u8 *options, unsigned int len,
 			      bool ip_header)
 {
 	unsigned int old_len = skb->len - skb_transport_offset(skb);
-	unsigned int head = skb_transport_offset(skb) + tcp_hdrlen(skb);
+	unsigned int head = skb_transport_offset(skb) + sizeof(struct tcphdr);
+	unsigned int more = len - tcp_optlen(skb);
 	u16 old_word, new_word;
 	struct tcphdr *th;
 	u8 *data;
 
-	data = skb_push(skb, len);
-	memmove(data, data + len, head);
-	memcpy(data + head, option, len);
+	if (skb->ip_summed != CHECKSUM_PARTIAL) {
+		__wsum change = csum_sub(csum_partial(options, len, 0),
+					 csum_partial(tcp_hdr(skb) + 1, tcp_optlen(skb), 0));
+
+		inet_proto_csum_replace_by_diff(&tcp_hdr(skb)->check, skb, change, false, false);
+	}
+	data = skb_push(skb, more);
+	memmove(data, data + more, head);
+	memcpy(data + head, options, len);
 	if (ip_header)
-		skb->network_header -= len;
-	skb->transport_header -= len;
+		skb->network_header -= more;
+	skb->transport_header -= more;
 
 	th = tcp_hdr(skb);
 	old_word = ((__force u16 *)th)[6];
-	th->doff += len / 4;
+	th->doff += more / 4;
 	new_word = ((__force u16 *)th)[6];
 
-	if (skb->ip_summed == CHECKSUM_PARTIAL) {
-		skb->csum_start -= len;
-	} else {
+	if (skb->ip_summed == CHECKSUM_PARTIAL)
+		skb->csum_start -= more;
+	else
 		inet_proto_csum_replace2(&th->check, skb, (__force __be16)old_word,
 					 (__force __be16)new_word, false);
-		for (unsigned int i = 0; i < len; i += 2) {
-			__be16 word = (__force __be16)((u16)option[i] | (u16)option[i + 1] << 8);
-
-			/* Even offset, zero before: adding is all there is. */
-			inet_proto_csum_replace2(&th->check, skb, 0, word, false);
-		}
-	}
-	inet_proto_csum_replace2(&th->check, skb, htons(old_len), htons(old_len + len), true);
+	inet_proto_csum_replace2(&th->check, skb, htons(old_len), htons(old_len + more), true);
 
 	if (!ip_header)
 		return;
 	if (skb->protocol == htons(ETH_P_IPV6)) {
 		if (ipv6_hdr(skb)->payload_len)
-			be16_add_cpu(&ipv6_hdr(skb)->payload_len, len);
+			be16_add_cpu(&ipv6_hdr(skb)->payload_len, more);
 	} else {
 		if (ip_hdr(skb)->tot_len)
-			be16_add_cpu(&ip_hdr(skb)->tot_len, len);
+			be16_add_cpu(&ip_hdr(skb)->tot_len, more);
 		ip_send_check(ip_hdr(skb));
 	}
 }

@@ -97,7 +97,7 @@ struct sk_buff *tcpcrypt_skb_next(const struct sock *sk, const struct sk_buff *s
 struct sk_buff *tcpcrypt_last_skb_before(const struct sock *sk, u32 seq);
 struct tcphdr *tcpcrypt_tcp_hdr(const struct sk_buff *skb);
 int tcpcrypt_skb_cow_head(struct sk_buff *skb, unsigned int headroom);
-void tcpcrypt_push_tcp_option(struct sk_buff *skb, const u8 *option, unsigned int len,
+void tcpcrypt_set_tcp_options(struct sk_buff *skb, const u8 *options, unsigned int len,
 			      bool ip_header);
 void tcpcrypt_send_reset(const struct sock *listener, struct sk_buff *skb);
 void tcpcrypt_reserve_header(struct sock *sk, int bytes);

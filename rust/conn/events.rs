@@ -141,7 +141,7 @@ impl Endpoint for Conn {
         crossing::established(this, sk)
     }
 
-    fn outgoing(&self, sk: &BhSock<'_>, segment: &Outgoing) -> Xmit {
+    fn outgoing(&self, sk: &BhSock<'_>, segment: &Outgoing<'_>) -> Xmit {
         negotiate::outgoing(self, sk, segment)
     }
 

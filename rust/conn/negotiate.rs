@@ -31,7 +31,6 @@ use crate::{
             Admission,
             Answered,
             Neighbours,
-            OptionWords,
             Outgoing,
             Part,
             Reply,
@@ -210,7 +209,7 @@ pub(crate) fn unopened(conn: &Conn, sk: &BhSock<'_>) {
 }
 
 /// A segment leaves.
-pub(crate) fn outgoing(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing) -> Xmit {
+pub(crate) fn outgoing(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing<'_>) -> Xmit {
     match conn.phase() {
         Phase::Idle => Xmit::Pass,
         Phase::Negotiating => offer_on(conn, sk, segment),
@@ -230,15 +229,15 @@ pub(crate) fn outgoing(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing) -> Xmit
 }
 
 /// A segment of an open on which ENO succeeded.
-fn acknowledge(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing) -> Xmit {
+fn acknowledge(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing<'_>) -> Xmit {
     if !acknowledges(conn, sk) {
         return Xmit::Pass;
     }
     // Without the option the peer would fall back: better that it never sees this segment.
-    OptionWords::new(&NON_SYN_OPTION, segment.room).map_or(Xmit::Drop, Xmit::AddOption)
+    eno::append(segment.options, &NON_SYN_OPTION).map_or(Xmit::Drop, Xmit::SetOptions)
 }
 
-fn offer_on(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing) -> Xmit {
+fn offer_on(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing<'_>) -> Xmit {
     if !segment.syn || segment.ack {
         return crossing::outgoing(conn, sk, segment);
     }
@@ -247,19 +246,19 @@ fn offer_on(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing) -> Xmit {
         Ok(offer) => offer.as_ref().map(Offered::option),
         Err(_) => return Xmit::Drop,
     };
-    let words = option
+    let options = option
         .filter(|_| segment.payload == 0)
-        .and_then(|option| OptionWords::new(option.as_bytes(), segment.room));
-    match words {
+        .and_then(|option| eno::append(segment.options, option.as_bytes()));
+    match options {
         Some(_) if !conn.syns.next_offers(sk, conn.wishes.mandatory()) => {
             conn.offered.store(false, Relaxed);
             Xmit::Pass
         }
-        Some(words) => {
+        Some(options) => {
             if !conn.offered.xchg(true, kernel::sync::atomic::Full) {
                 count(sk, Counter::ActiveOffered);
             }
-            Xmit::AddOption(words)
+            Xmit::SetOptions(options)
         }
         None => {
             // A SYN without the option may have been answered by the time that one with it is: no offer at all.
@@ -279,7 +278,7 @@ pub(crate) fn acknowledges(conn: &Conn, sk: &BhSock<'_>) -> bool {
 }
 
 /// Whether the payload ends where what was sealed ends, or before.
-fn is_sealed(conn: &Conn, segment: &Outgoing) -> bool {
+fn is_sealed(conn: &Conn, segment: &Outgoing<'_>) -> bool {
     let end = segment.seq.wrapping_add(segment.payload);
     segment.payload == 0 || conn.sealed_end.load(Relaxed).wrapping_sub(end) <= i32::MAX as u32
 }
@@ -415,7 +414,7 @@ pub(crate) fn answer(
         return None;
     }
     let option = answer.option();
-    if OptionWords::new(option.as_bytes(), neighbours.room).is_none() {
+    if eno::append(neighbours.options, option.as_bytes()).is_none() {
         note(Counter::FallbackNoSpace);
         return None;
     }

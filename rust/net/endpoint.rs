@@ -14,9 +14,9 @@ use kernel::{
     workqueue::Queue,
 };
 
-use crate::proto::{
-    eno::EnoOption,
-    ids::MAX_TCP_OPTIONS, //
+use crate::proto::eno::{
+    EnoOption,
+    TcpOptions, //
 };
 
 use super::{
@@ -33,34 +33,8 @@ use super::{
     },
 };
 
-/// A TCP option as it is added to a segment: whole 32-bit words.
-#[derive(Clone, Copy)]
-pub(crate) struct OptionWords {
-    bytes: [u8; MAX_TCP_OPTIONS],
-    len: usize,
-}
-
-impl OptionWords {
-    /// TCP's option of one byte that means nothing.
-    const NOP: u8 = 1;
-
-    /// `option` with NOPs in front. `None` if it is longer than `room` bytes.
-    pub(crate) fn new(option: &[u8], room: usize) -> Option<Self> {
-        let len = option.len().next_multiple_of(4);
-        let mut bytes = [Self::NOP; MAX_TCP_OPTIONS];
-        let place = bytes.get_mut(len - option.len()..len)?;
-        place.copy_from_slice(option);
-        (len <= room).then_some(Self { bytes, len })
-    }
-
-    /// What is added.
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
-    }
-}
-
 /// A segment that is about to leave.
-pub(crate) struct Outgoing {
+pub(crate) struct Outgoing<'a> {
     /// The SYN flag.
     pub(crate) syn: bool,
     /// The ACK flag.
@@ -71,8 +45,8 @@ pub(crate) struct Outgoing {
     pub(crate) seq: u32,
     /// Bytes of payload.
     pub(crate) payload: u32,
-    /// Bytes that are free for options in its TCP header: a multiple of four.
-    pub(crate) room: usize,
+    /// Its TCP options.
+    pub(crate) options: &'a [u8],
 }
 
 /// A segment that came, of which only the checksum was verified.
@@ -93,8 +67,8 @@ pub(crate) struct Incoming<'a> {
 pub(crate) struct Neighbours<'a> {
     /// Their bytes.
     pub(crate) options: &'a [u8],
-    /// Bytes that are free for options in its TCP header: a multiple of four.
-    pub(crate) room: usize,
+    /// Whether what is answered can be remembered: otherwise it is made again, see [`Answered::reply`].
+    pub(crate) is_kept: bool,
     /// Whether this is the SYN-ACK that answers the SYN, not one that is sent again.
     pub(crate) is_first: bool,
 }
@@ -121,8 +95,8 @@ pub(crate) struct Answered<'a> {
 pub(crate) enum Xmit {
     /// It leaves as it is.
     Pass,
-    /// It leaves with another option.
-    AddOption(OptionWords),
+    /// It leaves with these options, which are as many bytes as it has, or more.
+    SetOptions(TcpOptions),
     /// It does not leave.
     Drop,
 }
@@ -216,7 +190,7 @@ pub(crate) trait Endpoint: Send + Sync + Sized + 'static {
 
     /// A segment leaves, with the socket locked. Atomic; called within functions that send, so it borrows nothing that
     /// they borrow.
-    fn outgoing(&self, sk: &BhSock<'_>, segment: &Outgoing) -> Xmit;
+    fn outgoing(&self, sk: &BhSock<'_>, segment: &Outgoing<'_>) -> Xmit;
 
     /// TCP accepted a SYN-ACK, which had `tcp_options`. None for one that decides nothing: TCP shows those that come
     /// again, too. Atomic.

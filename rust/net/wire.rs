@@ -28,7 +28,6 @@ use super::{
         Admission,
         Endpoint,
         Neighbours,
-        OptionWords,
         Outgoing,
         Part,
         Xmit, //
@@ -46,9 +45,9 @@ use super::{
 };
 use crate::{
     bindings,
-    proto::{
-        eno,
-        ids::MAX_TCP_OPTIONS, //
+    proto::eno::{
+        self,
+        TcpOptions, //
     },
 };
 
@@ -92,19 +91,23 @@ pub(crate) unsafe fn split_header<'a>(
     }
 }
 
-/// Adds an option to a segment that leaves. ENOMEM.
+/// Replaces the options of a segment that leaves. ENOMEM.
 ///
 /// # Safety
 ///
-/// `skb` must be an outgoing segment that is the caller's, with room for `option` in its TCP header; with `ip_header` its
+/// `skb` must be an outgoing segment that is the caller's, with no more option bytes than `options`; with `ip_header` its
 /// data begin with the IP header, without with the TCP header.
-unsafe fn add_option(skb: *mut bindings::sk_buff, option: &OptionWords, ip_header: bool) -> Result {
-    let option = option.as_bytes();
-    let len = option.len() as u32;
-    // SAFETY: By the requirements of this function.
+unsafe fn set_options(
+    skb: *mut bindings::sk_buff,
+    options: &TcpOptions,
+    ip_header: bool,
+) -> Result {
+    let options = options.as_bytes();
+    let len = options.len() as u32;
+    // SAFETY: By the requirements of this function. What is added is no more than all.
     unsafe {
         to_result(bindings::tcpcrypt_skb_cow_head(skb, len))?;
-        bindings::tcpcrypt_push_tcp_option(skb, option.as_ptr(), len, ip_header);
+        bindings::tcpcrypt_set_tcp_options(skb, options.as_ptr(), len, ip_header);
     }
     Ok(())
 }
@@ -130,14 +133,14 @@ unsafe extern "C" fn queue_xmit<T: Endpoint>(
             seq: u32::from_be(th.seq),
             // SAFETY: As above.
             payload: unsafe { bindings::tcpcrypt_tcp_payload(skb) },
-            room: MAX_TCP_OPTIONS.saturating_sub(options.len()),
+            options,
         };
         match endpoint.outgoing(&sk, &segment) {
             Xmit::Pass => {}
-            Xmit::AddOption(option) => {
-                // SAFETY: The endpoint looked at `room`.
-                let added = unsafe { add_option(skb, &option, false) };
-                if added.is_err() {
+            Xmit::SetOptions(options) => {
+                // SAFETY: The segment is ours, and as TCP built it.
+                let set = unsafe { set_options(skb, &options, false) };
+                if set.is_err() {
                     // A segment without its option must not leave: TCP sends it again.
                     // SAFETY: The segment is ours.
                     unsafe { bindings::tcpcrypt_kfree_skb(skb) };
@@ -446,12 +449,11 @@ unsafe fn answer<T: Endpoint>(skb: *mut bindings::sk_buff, pf: u8) -> Result {
     }
     // SAFETY: The saved SYN does not change while SYN-ACKs are sent; the current one is what this call answers.
     let (current, saved) = unsafe { (bindings::tcpcrypt_current_syn_of(req), SavedSyn::of(saved)) };
-    let room = MAX_TCP_OPTIONS.saturating_sub(options.len());
     // One that is sent again is as it was (RFC 8547 section 4.6).
     if let Some((option, _)) = saved.as_ref().and_then(|saved| saved.answered().reply) {
-        let words = OptionWords::new(option, room).ok_or(ENOSPC)?;
-        // SAFETY: The packet is ours at the hook, and has room.
-        return unsafe { add_option(skb, &words, true) };
+        let all = eno::append(options, option).ok_or(ENOSPC)?;
+        // SAFETY: The packet is ours at the hook.
+        return unsafe { set_options(skb, &all, true) };
     }
     // The SYN was saved at the application's wish, or this is the first SYN-ACK.
     let syn_options = match &saved {
@@ -462,7 +464,7 @@ unsafe fn answer<T: Endpoint>(skb: *mut bindings::sk_buff, pf: u8) -> Result {
     };
     let neighbours = Neighbours {
         options,
-        room,
+        is_kept: saved.is_none(),
         is_first: !current.is_null(),
     };
     // SAFETY: Under RCU.
@@ -470,13 +472,13 @@ unsafe fn answer<T: Endpoint>(skb: *mut bindings::sk_buff, pf: u8) -> Result {
     let Some(reply) = T::answer(listener, endpoint.as_deref(), syn_options, &neighbours) else {
         return Ok(());
     };
-    let words = OptionWords::new(reply.option.as_bytes(), room).ok_or(ENOSPC)?;
+    let all = eno::append(options, reply.option.as_bytes()).ok_or(ENOSPC)?;
     if saved.is_none() {
         // For the SYN-ACKs to come, and for the transcript. Without memory this SYN-ACK is dropped, and the next one,
         // for which there is no current SYN, leaves plain.
         // SAFETY: The request is not known to anybody else yet, as no SYN-ACK left, and has no saved SYN.
         unsafe { saved_syn::save(req, current, &reply) }?;
     }
-    // SAFETY: The packet is ours at the hook, and has room.
-    unsafe { add_option(skb, &words, true) }
+    // SAFETY: The packet is ours at the hook.
+    unsafe { set_options(skb, &all, true) }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Finding the ENO option in the options of a TCP header (RFC 9293, 3.1; RFC 8547, 4.1).
+//! Finding the ENO option in the options of a TCP header, and adding one (RFC 9293, 3.1; RFC 8547, 4.1).
 //!
 //! The walk is the one that TCP itself does: kind 0 ends the list, kind 1 is one byte, every other
 //! kind has a length byte that counts kind and length too. A length below 2 or beyond the end of
@@ -10,12 +10,16 @@ use super::super::{
     ids::{
         ENO_KIND,
         FASTOPEN_MAGIC,
+        MAX_TCP_OPTIONS,
         TCPOPT_EOL,
         TCPOPT_EXP,
         TCPOPT_FASTOPEN,
         TCPOPT_NOP, //
     },
-    wire::Reader, //
+    wire::{
+        Bytes,
+        Reader, //
+    },
 };
 
 /// The ENO options of a segment.
@@ -60,6 +64,31 @@ pub fn has_data_bearing_fast_open(tcp_options: &[u8]) -> bool {
     })
 }
 
+/// The options of a segment: what is between the 20-byte TCP header and the payload.
+pub type TcpOptions = Bytes<MAX_TCP_OPTIONS>;
+
+/// `tcp_options` with `option` behind them: whole 32-bit words, and everything else where it was.
+/// If there is no space for that, the padding of the other options goes: they are then not aligned,
+/// which no receiver may rely on (RFC 9293, 3.1). `None` if there is no space either way.
+pub fn append(tcp_options: &[u8], option: &[u8]) -> Option<TcpOptions> {
+    let padding = option.len().wrapping_neg() % 4;
+    if let Some(all) = Bytes::concat(&[tcp_options, NOPS.get(..padding)?, option]) {
+        return Some(all);
+    }
+    let others = walk(tcp_options).flat_map(|option| option.whole.iter());
+    let all = others.chain(option).copied();
+    let len = all.clone().count();
+    if len > MAX_TCP_OPTIONS {
+        return None;
+    }
+    let padding = len.wrapping_neg() % 4;
+    Some(Bytes::collect(
+        all.chain(NOPS.iter().copied().take(padding)),
+    ))
+}
+
+const NOPS: [u8; 3] = [TCPOPT_NOP; 3];
+
 /// One option that has a length byte.
 struct TcpOption<'a> {
     kind: u8,
@@ -67,7 +96,7 @@ struct TcpOption<'a> {
     data: &'a [u8],
 }
 
-fn walk(tcp_options: &[u8]) -> impl Iterator<Item = TcpOption<'_>> {
+fn walk(tcp_options: &[u8]) -> impl Iterator<Item = TcpOption<'_>> + Clone {
     let mut left = Reader::new(tcp_options);
     core::iter::from_fn(move || loop {
         let mut ahead = left;

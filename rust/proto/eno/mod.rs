@@ -17,10 +17,12 @@ pub mod suboption;
 
 pub use self::{
     list::{
+        append,
         find,
         has_data_bearing_fast_open,
         has_eno,
-        Found, //
+        Found,
+        TcpOptions, //
     },
     policy::{
         Aware,
