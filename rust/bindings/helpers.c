@@ -299,6 +299,16 @@ void tcpcrypt_init_delayed_work(struct delayed_work *work, work_func_t func)
 	INIT_DELAYED_WORK(work, func);
 }
 
+void tcpcrypt_schedule_delayed_work(struct delayed_work *work, unsigned long delay)
+{
+	schedule_delayed_work(work, delay);
+}
+
+void tcpcrypt_cancel_delayed_work_sync(struct delayed_work *work)
+{
+	cancel_delayed_work_sync(work);
+}
+
 void tcpcrypt_init_rcu_work(struct rcu_work *work, work_func_t func)
 {
 	INIT_RCU_WORK(work, func);

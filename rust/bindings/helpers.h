@@ -58,6 +58,8 @@ bool tcpcrypt_try_module_get(struct module *module);
 
 /* work */
 void tcpcrypt_init_delayed_work(struct delayed_work *work, work_func_t func);
+void tcpcrypt_schedule_delayed_work(struct delayed_work *work, unsigned long delay);
+void tcpcrypt_cancel_delayed_work_sync(struct delayed_work *work);
 void tcpcrypt_init_rcu_work(struct rcu_work *work, work_func_t func);
 bool tcpcrypt_mod_delayed_work(struct workqueue_struct *queue, struct delayed_work *work,
 			       unsigned long delay);

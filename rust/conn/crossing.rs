@@ -38,6 +38,7 @@ use super::{
         atomic,
         counter, //
     },
+    resume::Offer,
     stats::Counter,
     Conn,
     Step, //
@@ -48,7 +49,6 @@ use crate::{
         crossing::Watched,
         endpoint::{
             Incoming,
-            OptionWords,
             Outgoing,
             Part,
             Xmit, //
@@ -199,12 +199,12 @@ pub(crate) fn incoming(conn: &Conn, sk: Sk<'_>, segment: &Incoming<'_>) {
 
 /// What becomes of a segment other than a SYN, before the connection is established: the SYN-ACK of a simultaneous open,
 /// and what TCP has to say until that is acknowledged. Atomic, the socket locked.
-pub(crate) fn outgoing(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing) -> Xmit {
+pub(crate) fn outgoing(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing<'_>) -> Xmit {
     let (Ok(mut inner), Ok(mut offer)) = (conn.inner.borrow_bh(sk), conn.offer.borrow_bh(sk))
     else {
         return Xmit::Drop;
     };
-    let Some(offered) = &*offer else {
+    let Some(Offer { offered, .. }) = &*offer else {
         return Xmit::Pass;
     };
     if !segment.syn {
@@ -217,9 +217,9 @@ pub(crate) fn outgoing(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing) -> Xmit
             Xmit::Pass
         };
     }
-    let words = OptionWords::new(offered.option().as_bytes(), segment.room);
+    let options = eno::append(segment.options, offered.option().as_bytes());
     if !matches!(inner.step, Step::Crossed(_)) {
-        match decide(conn, sk, offered, words.is_some()) {
+        match decide(conn, sk, offered, options.is_some()) {
             Ok(negotiated) => inner.step = Step::Crossed(negotiated),
             // The second exception of RFC 8547 section 4.6: no option in this SYN-ACK, and none any more.
             Err(why) => {
@@ -232,7 +232,7 @@ pub(crate) fn outgoing(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing) -> Xmit
         }
     }
     // Without the option the peer would fall back: TCP sends it again.
-    words.map_or(Xmit::Drop, Xmit::AddOption)
+    options.map_or(Xmit::Drop, Xmit::SetOptions)
 }
 
 /// What the peer's SYN, which TCP accepted, and ours come to. An error without a counter was counted before.

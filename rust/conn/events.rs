@@ -184,7 +184,7 @@ impl Endpoint for Conn {
     }
 
     fn accepted(this: ArcBorrow<'_, Self>, sk: &BhSock<'_>) {
-        if sk.queued() > 0 || sk.is_finished() {
+        if sk.queued() >= this.need.load(Relaxed) || sk.is_finished() {
             Attachment::kick(this, sk);
         }
     }

@@ -13,6 +13,7 @@ use super::{
     events,
     failures::Why,
     net_state,
+    resume,
     stats::Counter,
     tx,
     Conn,
@@ -233,6 +234,12 @@ fn step(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner) -> Result<(), Stop>
                 Err(Stop::Wait)
             }
         },
+        Step::Resume(session) => {
+            let negotiated = inner.negotiated.as_ref().ok_or(errno::proto())?;
+            let session = KBox::into_inner(session).into_resumable();
+            let established = session.resume::<KernelHmac>(negotiated);
+            begin(conn, sk, inner, established.ok_or(errno::proto())?)
+        }
         Step::None | Step::Crossed(_) => Err(Stop::Fail(errno::proto())),
     }
 }
@@ -352,14 +359,19 @@ fn begin(
         role,
         tx,
         rx,
-        next: _,
+        next,
     } = established;
+    let negotiated = inner.negotiated.as_ref().ok_or(errno::proto())?;
+    let tep = tep(negotiated)?;
+    let resumed = negotiated.resumption().is_some();
     inner.tx.key = Some(Key::derive(tx, aead, role.tx_direction())?);
     inner.rx.key = Some(Key::derive(rx, aead, role.rx_direction())?);
     inner.established = Some(KBox::new(
         Session {
             id: session_id,
             aead,
+            resumed,
+            next: resume::keep(conn, sk, next, (tep, aead, role)),
         },
         GFP_KERNEL,
     )?);
@@ -367,7 +379,9 @@ fn begin(
     conn.scanned.store(sk.copied_seq(), Relaxed);
     conn.set_phase(Phase::Encrypted);
     inner.exchanging = None;
-    if conn.offered.load(Relaxed) {
+    if resumed {
+        net_state(sk.sk()).count(Counter::Resumed);
+    } else if conn.offered.load(Relaxed) {
         net_state(sk.sk()).failures().forget(sk.remote_address());
     }
     net_state(sk.sk()).count(Counter::Established);

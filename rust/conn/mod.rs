@@ -18,6 +18,8 @@
 //! - `negotiate.rs`: TCP-ENO, from the SYN to the decision; `crossing.rs`: simultaneous opens.
 //! - `syns.rs`, `failures.rs`: where it does not work; `limit.rs`: when it would be too much.
 //! - `raw.rs`: connections whose TEP is the application's.
+//! - `first_segments.rs`: what an active opener's segments have until the peer answers.
+//! - `resume.rs`, `sessions.rs`: connections that need no exchange of keys.
 //! - `exchange.rs`: Init1, Init2 and the keys, in a workqueue.
 //! - `seal.rs`, `tx.rs`: sendmsg(); `frames.rs`, `rx.rs`: recvmsg().
 //! - `rekey.rs`: when the keys change.
@@ -32,13 +34,16 @@ pub(crate) mod crossing;
 pub(crate) mod events;
 pub(crate) mod exchange;
 pub(crate) mod failures;
+pub(crate) mod first_segments;
 pub(crate) mod frames;
 pub(crate) mod limit;
 pub(crate) mod negotiate;
 pub(crate) mod raw;
 pub(crate) mod rekey;
+pub(crate) mod resume;
 pub(crate) mod rx;
 pub(crate) mod seal;
+pub(crate) mod sessions;
 pub(crate) mod settings;
 pub(crate) mod sockopt;
 pub(crate) mod stats;
@@ -59,6 +64,7 @@ use kernel::{
 
 use self::{
     crossing::Crossing,
+    resume::Offer,
     wishes::Wishes, //
 };
 use crate::{
@@ -80,15 +86,13 @@ use crate::{
         },
     },
     proto::{
-        eno::{
-            Negotiated,
-            Offered, //
-        },
+        eno::Negotiated,
         handshake::AwaitInit2,
         ids::{
             Aead,
             SESSION_ID_LEN, //
         },
+        session::Half,
     },
 };
 
@@ -124,7 +128,7 @@ pub(crate) struct Conn {
     wishes: Wishes,
     /// Active opener: the offer, and whether a SYN with it left. Borrowed for no longer than it takes to look at it, also
     /// within functions that borrow `inner`.
-    offer: SockCell<Option<Offered>>,
+    offer: SockCell<Option<Offer>>,
     /// The SYNs of this open.
     syns: syns::Syns,
     offered: Atomic<bool>,
@@ -157,6 +161,8 @@ pub(crate) enum Pending {
     Closed = 8,
     /// Small writes wait for an acknowledgement, to share a frame.
     Held = 32,
+    /// Every segment leaves room for the ENO option: `first_segments.rs`.
+    Reserved = 64,
     /// The kernel waits for room to drain a frame that is larger than the receive buffer.
     Drain = 16,
 }
@@ -195,12 +201,25 @@ pub(crate) enum Step {
     AwaitInit2(KBox<(AwaitInit2, crate::crypto::agreement::KeyPair)>),
     /// Host B.
     AwaitInit1,
+    /// Either: no messages, the keys follow from an earlier session.
+    Resume(KBox<sessions::Session>),
+}
+
+impl Step {
+    /// With how many bytes of the peer's there is something to do.
+    fn needs(&self) -> u32 {
+        u32::from(!matches!(self, Step::Resume(_)))
+    }
 }
 
 /// What is known of a connection with keys.
 pub(crate) struct Session {
     id: [u8; SESSION_ID_LEN],
     aead: Aead,
+    /// Whether an earlier session was resumed.
+    resumed: bool,
+    /// By what the session that may follow this one is found, if it was kept.
+    next: Option<Half>,
 }
 
 impl Conn {

@@ -16,10 +16,16 @@ use kernel::{
 use super::{
     count,
     crossing,
+    first_segments,
     raw,
+    resume::{
+        self,
+        Offer, //
+    },
     stats::Counter,
     wishes::Wishes,
     Conn,
+    Pending,
     Phase,
     Step, //
 };
@@ -49,12 +55,18 @@ use crate::{
             self,
             Answer,
             Negotiated,
-            Offered,
             Policy,
             Reason,
-            NON_SYN_OPTION, //
+            TcpOptions, //
         },
-        ids::Role,
+        ids::{
+            Role,
+            Tep, //
+        },
+        session::{
+            Agreement,
+            Half, //
+        },
     },
 };
 
@@ -92,12 +104,16 @@ fn policy(wishes: Option<&Wishes>, state: &NetState) -> Policy {
 
 /// What a passive opener answers to a SYN with these options. By the settings of this moment: what was answered is kept
 /// with the SYN.
-fn answer_to(policy: &Policy, syn_options: &[u8]) -> Result<Answer, Reason> {
+fn answer_to(
+    policy: &Policy,
+    syn_options: &[u8],
+    agree: impl FnOnce(Tep, &Half) -> Option<Agreement>,
+) -> Result<Answer, Reason> {
     // A SYN whose data mean something else is not for us (RFC 8547 section 4.7).
     if eno::has_data_bearing_fast_open(syn_options) {
         return Err(Reason::NoOption);
     }
-    Answer::to(policy, syn_options, |_, _| None)
+    Answer::to(policy, syn_options, agree)
 }
 
 /// Whether an active opener may take part at all: RFC 8547 section 10 wants randomness, section 4.7 no data on the SYN,
@@ -177,7 +193,7 @@ pub(super) fn unencrypted(conn: ArcBorrow<'_, Conn>, sk: &BhSock<'_>) -> Part {
 
 fn begin(conn: &Conn, sk: &BhSock<'_>) -> Result {
     let policy = policy(Some(&conn.wishes), sk.net_state());
-    *conn.offer.borrow_bh(sk)? = Some(Offered::new(&policy));
+    *conn.offer.borrow_bh(sk)? = Some(Offer::new(&policy, &conn.wishes, sk));
     conn.offered.store(false, Relaxed);
     conn.syns.reset();
     conn.set_phase(Phase::Negotiating);
@@ -213,28 +229,19 @@ pub(crate) fn outgoing(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing<'_>) -> 
     match conn.phase() {
         Phase::Idle => Xmit::Pass,
         Phase::Negotiating => offer_on(conn, sk, segment),
-        Phase::Raw => acknowledge(conn, sk, segment),
+        Phase::Raw => first_segments::acknowledge(conn, sk, segment),
         // The SYN of a connection that must not come about.
         Phase::Failed if segment.syn => Xmit::Drop,
         Phase::Exchange | Phase::Encrypted | Phase::Failed | Phase::Closed => {
             if !is_sealed(conn, segment) {
                 return block(sk);
             }
-            if conn.phase() == Phase::Exchange {
-                return acknowledge(conn, sk, segment);
+            if conn.phase() == Phase::Exchange || conn.is(Pending::Reserved) {
+                return first_segments::acknowledge(conn, sk, segment);
             }
             Xmit::Pass
         }
     }
-}
-
-/// A segment of an open on which ENO succeeded.
-fn acknowledge(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing<'_>) -> Xmit {
-    if !acknowledges(conn, sk) {
-        return Xmit::Pass;
-    }
-    // Without the option the peer would fall back: better that it never sees this segment.
-    eno::append(segment.options, &NON_SYN_OPTION).map_or(Xmit::Drop, Xmit::SetOptions)
 }
 
 fn offer_on(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing<'_>) -> Xmit {
@@ -242,13 +249,13 @@ fn offer_on(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing<'_>) -> Xmit {
         return crossing::outgoing(conn, sk, segment);
     }
     // The same in every SYN that has it (RFC 8547 section 4.6).
-    let option = match conn.offer.borrow_bh(sk) {
-        Ok(offer) => offer.as_ref().map(Offered::option),
+    let options = match conn.offer.borrow_bh(sk) {
+        Ok(mut offer) => offer
+            .as_mut()
+            .filter(|_| segment.payload == 0)
+            .and_then(|offer| with_offer(conn, offer, segment.options)),
         Err(_) => return Xmit::Drop,
     };
-    let options = option
-        .filter(|_| segment.payload == 0)
-        .and_then(|option| eno::append(segment.options, option.as_bytes()));
     match options {
         Some(_) if !conn.syns.next_offers(sk, conn.wishes.mandatory()) => {
             conn.offered.store(false, Relaxed);
@@ -269,14 +276,6 @@ fn offer_on(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing<'_>) -> Xmit {
     }
 }
 
-/// Whether an active opener did not see a segment without SYN from the peer yet, as far as TCP tells: until then every
-/// segment carries the option (RFC 8547 section 4.6).
-pub(crate) fn acknowledges(conn: &Conn, sk: &BhSock<'_>) -> bool {
-    conn.offered.load(Relaxed)
-        && sk.snd_una() == conn.una.load(Relaxed)
-        && sk.rcv_nxt() == conn.nxt.load(Relaxed)
-}
-
 /// Whether the payload ends where what was sealed ends, or before.
 fn is_sealed(conn: &Conn, segment: &Outgoing<'_>) -> bool {
     let end = segment.seq.wrapping_add(segment.payload);
@@ -289,6 +288,16 @@ fn block(sk: &BhSock<'_>) -> Xmit {
     Xmit::Drop
 }
 
+/// The options of a SYN with the offer; without the session that it would resume, if there is no space for that.
+fn with_offer(conn: &Conn, offer: &mut Offer, options: &[u8]) -> Option<TcpOptions> {
+    let all = eno::append(options, offer.offered.option().as_bytes());
+    if all.is_some() || conn.offered.load(Relaxed) || offer.session.is_none() {
+        return all;
+    }
+    offer.renounce();
+    eno::append(options, offer.offered.option().as_bytes())
+}
+
 /// TCP accepted the SYN-ACK.
 pub(crate) fn syn_ack(conn: ArcBorrow<'_, Conn>, sk: &BhSock<'_>, tcp_options: &[u8]) -> Part {
     if conn.syns.left_out(sk, tcp_options) {
@@ -296,7 +305,7 @@ pub(crate) fn syn_ack(conn: ArcBorrow<'_, Conn>, sk: &BhSock<'_>, tcp_options: &
     }
     let result = match conn.offer.borrow_bh(sk) {
         Ok(offer) => match &*offer {
-            Some(offered) if conn.offered.load(Relaxed) => offered.on_syn(tcp_options),
+            Some(offer) if conn.offered.load(Relaxed) => offer.offered.on_syn(tcp_options),
             _ => return unencrypted(conn, sk),
         },
         Err(_) => return unencrypted(conn, sk),
@@ -327,21 +336,36 @@ pub(super) fn succeed(
     negotiated: KBox<Negotiated>,
 ) -> Result {
     let mut inner = conn.inner.borrow_bh(sk)?;
-    conn.una.store(sk.snd_una(), Relaxed);
-    conn.nxt.store(sk.rcv_nxt(), Relaxed);
+    // A session that was proposed and is not resumed is gone with this: it must not be proposed again.
+    let offer = conn.offer.borrow_bh(sk)?.take();
+    let session = offer.and_then(|offer| offer.session);
+    first_segments::watch(&conn, sk);
     let (tep, role) = (negotiated.tep(), negotiated.role());
+    let resumed = negotiated.resumption().is_some();
     inner.negotiated = Some(negotiated);
     if tep.is_none() {
         raw::begin(&conn, sk);
         count(sk, Counter::ActiveRaw);
         return Ok(());
     }
-    inner.step = match role {
-        Role::A => Step::SendInit1,
-        Role::B => Step::AwaitInit1,
+    inner.step = match (session, role) {
+        (Some(session), _) if resumed => {
+            // The first segments may have data.
+            first_segments::reserve(&conn, sk);
+            Step::Resume(session)
+        }
+        (session, role) => {
+            if session.is_some() {
+                count(sk, Counter::ResumptionDeclined);
+            }
+            match role {
+                Role::A => Step::SendInit1,
+                Role::B => Step::AwaitInit1,
+            }
+        }
     };
     conn.sealed_end.store(sk.write_seq(), Relaxed);
-    conn.need.store(1, Relaxed);
+    conn.need.store(inner.step.needs(), Relaxed);
     conn.set_phase(Phase::Exchange);
     LockedSock::keep_urgent_inline(sk);
     count(sk, Counter::ActiveEncrypted);
@@ -367,7 +391,7 @@ pub(crate) fn refuses(conn: &Conn, listener: Sk<'_>, syn_options: &[u8]) -> bool
         return false;
     }
     let state = listener.net_state();
-    let answer = answer_to(&policy(Some(&conn.wishes), state), syn_options);
+    let answer = answer_to(&policy(Some(&conn.wishes), state), syn_options, |_, _| None);
     if listens(conn, listener) && answer.is_ok() {
         return false;
     }
@@ -400,8 +424,20 @@ pub(crate) fn answer(
         note(Counter::FallbackNoSpace);
         return None;
     }
-    let policy = policy(conn.map(|conn| &conn.wishes), state);
-    let answer = match answer_to(&policy, syn_options) {
+    let wishes = conn.map(|conn| &conn.wishes);
+    let policy = policy(wishes, state);
+    // A nonce can't be made again.
+    let agree = |tep, half: &Half| match neighbours.is_kept {
+        true => resume::agree(state, wishes, tep, half),
+        false => None,
+    };
+    let fits =
+        |answer: &Answer| eno::append(neighbours.options, answer.option().as_bytes()).is_some();
+    let answer = match answer_to(&policy, syn_options, agree) {
+        Ok(answer) if !fits(&answer) => answer_to(&policy, syn_options, |_, _| None),
+        answer => answer,
+    };
+    let answer = match answer {
         Ok(answer) => answer,
         Err(Reason::NoOption) => return None,
         Err(reason) => {
@@ -413,8 +449,7 @@ pub(crate) fn answer(
         note(Counter::FallbackNoEntropy);
         return None;
     }
-    let option = answer.option();
-    if eno::append(neighbours.options, option.as_bytes()).is_none() {
+    if !fits(&answer) {
         note(Counter::FallbackNoSpace);
         return None;
     }
@@ -425,7 +460,7 @@ pub(crate) fn answer(
     }
     note(Counter::PassiveOffered);
     Some(Reply {
-        option,
+        option: answer.option(),
         raw: answer.is_raw(),
     })
 }
@@ -452,9 +487,17 @@ pub(crate) fn admit(
             return Admission::Plain;
         }
     };
-    let (phase, step) = match negotiated.tep() {
-        Some(_) => (Phase::Exchange, Step::AwaitInit1),
-        None => (Phase::Raw, Step::None),
+    let (phase, step) = match (negotiated.tep(), negotiated.resumption()) {
+        (None, _) => (Phase::Raw, Step::None),
+        (Some(_), None) => (Phase::Exchange, Step::AwaitInit1),
+        (Some(_), Some(resumption)) => match state.sessions().take_named(&resumption.peer) {
+            Some(session) => (Phase::Exchange, Step::Resume(session)),
+            // Another connection has used it since the SYN, or it was wiped. The peer encrypts with it from here on.
+            None => {
+                state.count(Counter::ResumptionLost);
+                return Admission::Refuse;
+            }
+        },
     };
     // The peer encrypts from here on: without memory the connection has to wait, for plain it can't be.
     let conn = KBox::new(negotiated, atomic())
@@ -486,7 +529,10 @@ fn confirmed(
     let answered = answered.ok_or(None)?;
     let answer = match answered.reply {
         Some((option, raw)) => Answer::sent(option, raw, answered.syn_options).map_err(Some)?,
-        None => answer_to(&policy(wishes, state), answered.syn_options).map_err(|_| None)?,
+        None => {
+            let policy = policy(wishes, state);
+            answer_to(&policy, answered.syn_options, |_, _| None).map_err(|_| None)?
+        }
     };
     Ok(answer.confirm(ack_options)?)
 }
@@ -498,9 +544,11 @@ pub(crate) fn admitted(conn: &Conn, child: &BhSock<'_>) {
         return;
     }
     conn.sealed_end.store(child.write_seq(), Relaxed);
-    conn.need.store(1, Relaxed);
     if let Ok(mut inner) = conn.inner.borrow_bh(child) {
-        inner.exchanging = Some(child.net_state().exchanges().begin());
+        conn.need.store(inner.step.needs(), Relaxed);
+        if inner.step.needs() > 0 {
+            inner.exchanging = Some(child.net_state().exchanges().begin());
+        }
     }
     LockedSock::keep_urgent_inline(child);
     count(child, Counter::PassiveEncrypted);

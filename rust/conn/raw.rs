@@ -7,14 +7,12 @@
 //! opener's segments carry the ENO option until the peer was heard of (RFC 8547 section 4.6), and have to leave room for
 //! it.
 
-use kernel::{
-    prelude::*,
-    sync::atomic::Relaxed, //
-};
+use kernel::prelude::*;
 
 use super::{
-    negotiate,
+    first_segments,
     Conn,
+    Pending,
     Phase, //
 };
 use crate::net::{
@@ -26,12 +24,9 @@ use crate::net::{
     },
 };
 
-/// Bytes of an ENO option without contents in a header, with padding.
-const RESERVE: i32 = 4;
-
 /// An active open succeeded. Atomic, the socket locked.
 pub(crate) fn begin(conn: &Conn, sk: &BhSock<'_>) {
-    attach::reserve_header(sk, RESERVE);
+    first_segments::reserve(conn, sk);
     conn.set_phase(Phase::Raw);
 }
 
@@ -50,7 +45,7 @@ pub(crate) fn give_way(conn: &Conn, sk: Sk<'_>) -> Result {
     }
     sends(conn, &sk);
     let sk = sk.as_bh();
-    if negotiate::acknowledges(conn, &sk) {
+    if conn.is(Pending::Reserved) {
         return Err(EBUSY);
     }
     attach::detach::<Conn>(&sk);
@@ -61,11 +56,8 @@ pub(crate) fn give_way(conn: &Conn, sk: Sk<'_>) -> Result {
 /// socket owned.
 pub(crate) fn sends(conn: &Conn, sk: &LockedSock<'_>) {
     let sk = sk.as_bh();
-    // A passive opener has no offer.
-    let reserved = conn.offered.load(Relaxed);
-    if reserved && !negotiate::acknowledges(conn, &sk) {
-        conn.offered.store(false, Relaxed);
-        attach::reserve_header(&sk, -RESERVE);
+    // Never set on a passive opener, whose segments nobody watches.
+    if conn.is(Pending::Reserved) && first_segments::release(conn, &sk) {
         attach::watch_no_segments(&sk);
     }
 }

@@ -105,6 +105,20 @@ pub(crate) const MAX_EXCHANGES: Number = Number {
     allowed: 0..=1 << 20,
 };
 
+/// How many sessions that may be resumed are kept. Each takes half a KiB, which is charged to nobody. 0: none.
+pub(crate) const CACHE_ENTRIES: Number = Number {
+    default: 4096,
+    allowed: 0..=1 << 20,
+};
+
+/// How long such a session is kept, in seconds. It is as long that a break-in gives away, with the secret of a session that
+/// may follow, what that would be encrypted with; what is past is not in it (RFC 8548 section 3.3). Two hours, as OpenSSL
+/// keeps those of TLS.
+pub(crate) const CACHE_LIFETIME: Number = Number {
+    default: 7200,
+    allowed: 1..=7 * 24 * 3600,
+};
+
 /// After how many bytes of data a key is changed; 0: never for that. It can be any number: what an AEAD demands is less
 /// than every 2^38 bytes, and is done in any case (`proto/rekey.rs`). An attacker who sees 2^30 bytes under one key of AES
 /// has an advantage of some 2^-75 from it. A change costs as much as to seal some 20 KiB, so that it does not show.

@@ -13,6 +13,7 @@ use kernel::{
 use super::{
     raw,
     rekey,
+    resume,
     wishes::{
         Global,
         Teps,
@@ -48,6 +49,7 @@ use crate::{
             Tep,
             GLOBAL_A,
             GLOBAL_B,
+            RESUME_NONCE_MAX,
             SESSION_ID_LEN,
             SUBOPTION_GLT, //
         },
@@ -92,6 +94,18 @@ pub(crate) fn set(conn: &Conn, sk: Sk<'_>, option: u32, value: &OptionReader) ->
         bindings::TCP_CRYPT_REKEY => {
             int(value, 1..=c_int::MAX).and_then(|_| rekey::request(conn, sk))
         }
+        bindings::TCP_CRYPT_NORESUME => {
+            int(value, 0..=1).and_then(|on| wish(conn, sk, |w| w.set_no_resume(on == 1)))
+        }
+        bindings::TCP_CRYPT_NOCACHE => {
+            int(value, 0..=1).and_then(|on| wish(conn, sk, |w| w.set_no_cache(on == 1)))
+        }
+        bindings::TCP_CRYPT_RESUME_NONCE_LEN => int(value, 0..=RESUME_NONCE_MAX as c_int)
+            .and_then(|len| wish(conn, sk, |w| w.set_nonce_len(len as u32))),
+        bindings::TCP_CRYPT_CACHE_FLUSH => value.int().and_then(|flush| match flush {
+            0 => Err(EINVAL),
+            _ => resume::flush(conn, sk),
+        }),
         bindings::TCP_ULP if conn.phase() == Phase::Raw => match raw::give_way(conn, sk) {
             Ok(()) => return Answer::Plain,
             Err(error) => Err(error),
@@ -200,6 +214,13 @@ pub(crate) fn get(conn: &Conn, sk: Sk<'_>, option: u32, value: &OptionWriter) ->
             value.bytes(raw.as_ref().map_or(&[], RawContents::as_bytes))
         }
         bindings::TCP_ENO_MANDATORY => value.int(wishes.mandatory().into()),
+        bindings::TCP_CRYPT_RESUMED => {
+            let resumed = resume::resumed(conn, sk);
+            resumed.and_then(|resumed| value.int(resumed.into()))
+        }
+        bindings::TCP_CRYPT_NORESUME => value.int(wishes.no_resume().into()),
+        bindings::TCP_CRYPT_NOCACHE => value.int(wishes.no_cache().into()),
+        bindings::TCP_CRYPT_RESUME_NONCE_LEN => value.int(wishes.nonce_len() as c_int),
         bindings::TCP_CRYPT_ACONF => {
             let list = wishes.aconf().unwrap_or_else(|| sk.net_state().aconf());
             put_aeads(value, &list)

@@ -67,6 +67,13 @@ counters! {
     /// Connections that were aborted or refused because ENO did not succeed and the application had set
     /// TCP_ENO_MANDATORY. The reason is counted too, if there was an offer.
     MandatoryAborted,
+    /// Connections that got their keys from an earlier session.
+    Resumed,
+    /// Active opens that proposed to resume a session, and were answered by fresh key exchange.
+    ResumptionDeclined,
+    /// Passive opens that were refused because the session that they had agreed to resume was gone when the handshake
+    /// ended.
+    ResumptionLost,
     /// Connections that were aborted because the exchange of keys failed.
     HandshakeFailed,
     /// Frames that failed authentication or were malformed; each one aborts its connection.

@@ -18,7 +18,11 @@ use kernel::{
 };
 
 use super::{
-    exchange::Key,
+    exchange::{
+        self,
+        Key, //
+    },
+    first_segments,
     raw,
     rekey::{
         self,
@@ -322,6 +326,11 @@ pub(crate) fn send(
     }
     if flags & bindings::MSG_OOB != 0 {
         return Answer::Done(Err(errno::opnotsupp()));
+    }
+    first_segments::release(&this, &sk.as_bh());
+    if this.phase() == Phase::Exchange && this.need.load(Relaxed) == 0 {
+        // A session that is resumed waits for nobody.
+        exchange::advance(&this, sk);
     }
     let size = msg.left();
     let mut sent = 0;

@@ -32,7 +32,8 @@ use crate::{
             Role,
             Tep,
             GLOBAL_A,
-            GLOBAL_B, //
+            GLOBAL_B,
+            RESUME_NONCE_MAX, //
         },
     },
 };
@@ -50,6 +51,9 @@ pub(crate) struct Wishes {
     aconf: Atomic<u64>,
     bconf: Atomic<u64>,
     /// Whether there is something in `raw`, so that who finds nothing there need not lock.
+    no_resume: Atomic<bool>,
+    no_cache: Atomic<bool>,
+    nonce_len: Atomic<u32>,
     has_raw: Atomic<bool>,
     #[pin]
     raw: BhSpinLock<Option<RawContents>>,
@@ -195,6 +199,9 @@ impl Wishes {
             teps: Atomic::new(other.map_or(Teps::Default, Self::listed_teps).pack()),
             aconf: Atomic::new(other.map_or(0, |other| other.aconf.load(Relaxed))),
             bconf: Atomic::new(other.map_or(0, |other| other.bconf.load(Relaxed))),
+            no_resume: Atomic::new(other.is_some_and(Self::no_resume)),
+            no_cache: Atomic::new(other.is_some_and(Self::no_cache)),
+            nonce_len: Atomic::new(other.map_or(RESUME_NONCE_MAX as u32, Self::nonce_len)),
             has_raw: Atomic::new(raw.is_some()),
             raw <- new_bh_spinlock!(raw, "tcpcrypt_raw"),
         })
@@ -273,6 +280,33 @@ impl Wishes {
 
     pub(super) fn set_mandatory(&self, mandatory: bool) {
         self.mandatory.store(mandatory, Relaxed);
+    }
+
+    /// TCP_CRYPT_NORESUME: whether sessions are neither proposed nor agreed to be resumed.
+    pub(crate) fn no_resume(&self) -> bool {
+        self.no_resume.load(Relaxed)
+    }
+
+    pub(super) fn set_no_resume(&self, no_resume: bool) {
+        self.no_resume.store(no_resume, Relaxed);
+    }
+
+    /// TCP_CRYPT_NOCACHE: whether the session that may follow is not kept.
+    pub(crate) fn no_cache(&self) -> bool {
+        self.no_cache.load(Relaxed)
+    }
+
+    pub(super) fn set_no_cache(&self, no_cache: bool) {
+        self.no_cache.store(no_cache, Relaxed);
+    }
+
+    /// TCP_CRYPT_RESUME_NONCE_LEN, in bytes.
+    pub(crate) fn nonce_len(&self) -> u32 {
+        self.nonce_len.load(Relaxed)
+    }
+
+    pub(super) fn set_nonce_len(&self, len: u32) {
+        self.nonce_len.store(len, Relaxed);
     }
 
     /// TCP_CRYPT_ACONF: what is offered in role A. `None` for the namespace's list.

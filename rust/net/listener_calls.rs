@@ -10,12 +10,9 @@
 //! A socket keeps these operations when it stops listening, and TCP's `sk_prot` as well: it may be read by a softirq
 //! that makes a child this very moment. What was ours before comes back with the next [`connect`].
 
-use kernel::{
-    ffi::{
-        c_char,
-        c_int, //
-    },
-    sync::rcu, //
+use kernel::ffi::{
+    c_char,
+    c_int, //
 };
 
 use super::{
@@ -60,7 +57,8 @@ unsafe extern "C" fn connect<T: Endpoint>(
     let entry = enter!(T, sk);
     if entry.endpoint.is_some() && tables::is_plain(sk) && sk.state() == bindings::TCP_CLOSE {
         // It listened. Whoever still takes it for a listener got its sk_prot under RCU.
-        rcu::synchronize_rcu();
+        // SAFETY: Process context, no lock is held. (The kernel crate has no name for it in 7.2.)
+        unsafe { bindings::synchronize_net() };
         attach::stop_listening::<T>(&sk.lock());
     }
     let Some(base) = tables::base_ops(sk).connect else {

@@ -13,6 +13,7 @@
 pub(crate) mod adapters;
 pub(crate) mod attach;
 pub(crate) mod bh_lock;
+pub(crate) mod chore;
 pub(crate) mod clock;
 pub(crate) mod crossing;
 pub(crate) mod endpoint;

@@ -27,11 +27,13 @@ use kernel::{
     types::Opaque, //
 };
 
+use super::chore::WithChore;
 use crate::{
     bindings,
     conn::{
         failures::Failures,
         limit::Exchanges,
+        sessions::Sessions,
         settings::{
             Packed,
             PLAIN_PORTS,
@@ -320,6 +322,8 @@ pub(crate) struct NetState {
     counters: Counters,
     #[pin]
     failures: Failures,
+    #[pin]
+    sessions: WithChore<Sessions>,
     /// Held while `enable_listen` changes and listeners are told.
     #[pin]
     pub(super) listen_change: Mutex<()>,
@@ -349,6 +353,7 @@ impl PerNet for NetState {
             exclude_remote: PortSet::new(PLAIN_PORTS)?,
             counters: Counters::new()?,
             failures <- Failures::new(),
+            sessions <- WithChore::new(Sessions::new()),
             listen_change <- new_mutex!((), "tcpcrypt_listen_change"),
         })
     }
@@ -388,6 +393,11 @@ impl NetState {
     /// How often a SYN is sent again with ENO, before it is sent without.
     pub(crate) fn syn_retransmissions(&self) -> u32 {
         self.syn_retransmissions.load(Relaxed)
+    }
+
+    /// The sessions that may be resumed.
+    pub(crate) fn sessions(&self) -> &WithChore<Sessions> {
+        &self.sessions
     }
 
     /// The destinations to which ENO does not work.

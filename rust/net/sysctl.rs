@@ -112,6 +112,9 @@ impl<E: Events> PerNet for Tables<E> {
                     entry(c"max_exchanges", max_exchanges),
                     entry(c"rekey_bytes", rekey_bytes),
                     entry(c"rekey_seconds", rekey_seconds),
+                    entry(c"resume", resume),
+                    entry(c"cache_entries", cache_entries),
+                    entry(c"cache_lifetime", cache_lifetime),
                 ],
             )?,
             _told: PhantomData,
@@ -466,11 +469,35 @@ handler!(rekey_bytes, |call| {
     Ok(())
 });
 
+handler!(resume, |call| {
+    let sessions = call.state().sessions();
+    if let Some(on) = call.switch(sessions.on())? {
+        sessions.set_on(on);
+    }
+    Ok(())
+});
+
 handler!(rekey_seconds, |call| {
     let state = call.state();
     let old = state.rekey_seconds();
     if let Some(seconds) = call.number(&settings::REKEY_SECONDS, old)? {
         state.set_rekey_seconds(seconds);
+    }
+    Ok(())
+});
+
+handler!(cache_entries, |call| {
+    let sessions = call.state().sessions();
+    if let Some(max) = call.number(&settings::CACHE_ENTRIES, sessions.max())? {
+        sessions.set_max(max);
+    }
+    Ok(())
+});
+
+handler!(cache_lifetime, |call| {
+    let sessions = call.state().sessions();
+    if let Some(seconds) = call.number(&settings::CACHE_LIFETIME, sessions.lifetime())? {
+        sessions.set_lifetime(seconds);
     }
     Ok(())
 });

@@ -16,12 +16,14 @@ _ports = itertools.count(9001)
 
 
 class Host:
-    def __init__(self, mtu=1500):
+    def __init__(self, mtu=1500, resume=False):
+        """resume: sessions are kept for the next connection. Mostly a test wants no traces of the one before it."""
         self.ns = net.Netns("p")
         with self.ns:
             self.stack = Stack(mtu=mtu)
         if ulp.loaded():
             ulp.enable(self.ns)
+            self.ns.sysctl("ipv4.tcp_crypt.resume", int(resume))
 
     def port(self):
         return next(_ports)

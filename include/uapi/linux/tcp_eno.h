@@ -136,6 +136,40 @@
 #define TCP_CRYPT_BCONF		6922
 
 /*
+ * TCP_CRYPT_RESUMED, int, a fact: 1 if the keys are those of an earlier session
+ * (RFC 8548, section 3.5), 0 if they were made for this connection. ENOTCONN
+ * until the keys are there.
+ */
+#define TCP_CRYPT_RESUMED	6923
+
+/*
+ * TCP_CRYPT_NORESUME, int, a wish. 1: propose no session to be resumed, and
+ * agree to none that is proposed.
+ */
+#define TCP_CRYPT_NORESUME	6924
+
+/*
+ * TCP_CRYPT_NOCACHE, int, a wish. 1: keep no session of this connection that
+ * might be resumed.
+ */
+#define TCP_CRYPT_NOCACHE	6925
+
+/*
+ * TCP_CRYPT_CACHE_FLUSH, int, set only. Not 0: wipe the session that was kept of
+ * this connection. That which the connection resumed is gone already. ENOTCONN
+ * until the keys are there.
+ */
+#define TCP_CRYPT_CACHE_FLUSH	6926
+
+/*
+ * TCP_CRYPT_RESUME_NONCE_LEN, int, a wish: bytes of randomness, 0 to 8, in a
+ * proposal or agreement to resume. 8 by default. Less takes less of a SYN, and
+ * is safe only where a session can't be resumed twice: on a host that is never
+ * restored from a copy of its memory.
+ */
+#define TCP_CRYPT_RESUME_NONCE_LEN	6927
+
+/*
  * TCP_CRYPT_REKEY. Set, int, not 0: change the keys now (RFC 8548 section 3.8),
  * those of this side at once, and those of the peer when it hears of it. A
  * change that the peer did not answer yet is not followed by another one before
