@@ -7,10 +7,11 @@ import errno
 import os
 import select
 import socket
+import threading
 
 from lib import net, ulp
 from lib.data import recv_exactly
-from lib.harness import FAMILIES, Background, check, defer, equal, main, raises, test, until
+from lib.harness import FAMILIES, HEAVY, Background, check, defer, equal, main, raises, test, until
 from lib.options import FACTS, NAMES, WISHES, error_of, get, put, wishes
 from lib.peerhost import accepted, connected, host, wait_sessid
 from peer import eno
@@ -396,9 +397,50 @@ def references_on_the_module_are_balanced(family):
     until(lambda: references() == 1, 90, "all but the second listener")
 
 
+@test(family=FAMILIES, timeout=180)
+def wishes_that_change_while_connections_come(family):
+    """Every connection is encrypted or plain, at both ends."""
+    sock = pair_listener(family)
+    stop = threading.Event()
+    changes = (
+        (ulp.TCP_ENO_ENABLED, (0, 1)),
+        (ulp.TCP_ENO_SELF_GOPT, (2, 1, 0)),
+        (ulp.TCP_ENO_RAW, (b"\1\x7f", b"\1\x7f" + bytes([0xA0]) + bytes(35), b"")),
+        (ulp.TCP_ENO_TEPS, (b"", b"\x23")),
+        (ulp.TCP_CRYPT_BCONF, (b"\2\0", b"\x10\0\1\0", b"")),
+    )
+
+    def change():
+        while not stop.is_set():
+            for option, values in changes:
+                for value in values:
+                    put(sock, option, value)
+                    get(sock, option)
+
+    changer = Background(change)
+    defer(stop.set)
+    encrypted = 0
+    for _ in range(400 if HEAVY else 60):
+        one = net.pair().a.socket(family)
+        ulp.attach(one)
+        one.connect(sock.getsockname()[:2])
+        two, _ = sock.accept()
+        for source, sink in ((one, two), (two, one)):
+            source.sendall(b"hello")
+            equal(recv_exactly(sink, 5), b"hello")
+        identifiers = [ulp.is_encrypted(end) and ulp.session_id(end) for end in (one, two)]
+        equal(identifiers[0], identifiers[1])
+        encrypted += bool(identifiers[0])
+        one.close()
+        two.close()
+    stop.set()
+    changer.join()
+    check(encrypted > 0, "some are encrypted")
+
+
 @test
-def connect_shows_that_a_listener_is_none_of_its_own():
-    """A socket that listens can't connect, attached or not."""
+def listener_cannot_connect():
+    """And goes on to listen when it was tried."""
     sock = pair_listener(4)
     raises(errno.EISCONN, sock.connect, sock.getsockname())
     one = client(sock, 4, True)

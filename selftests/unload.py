@@ -8,6 +8,7 @@ Needs $TCPCRYPT_KO, and no other user of the module. Leaves it unloaded.
 import ctypes
 import errno
 import os
+import select
 import socket
 import subprocess
 
@@ -93,6 +94,32 @@ def plain_connections_do_not_hold_it():
         two.close()
         equal(recv_all(one), b"")
         one.close()
+
+
+@test(module=False, timeout=120)
+def plain_child_of_an_attached_listener_does_not_hold_it():
+    """Nor does it keep anything of the listener's that goes with the module."""
+    needs_module()
+    pair = net.pair()
+    listener = pair.b.socket()
+    listener.bind((pair.address("b", 4), 0))
+    ulp.attach(listener)
+    listener.listen(1)
+    one = pair.a.socket()
+    one.connect(listener.getsockname())
+    two, _ = listener.accept()
+    check(rmmod() in REFUSED, "refused while the listener is there")
+    listener.close()
+    gone()
+    poll = select.poll()
+    poll.register(two, select.POLLIN)
+    equal(poll.poll(0), [])
+    two.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    one.sendall(b"on and on")
+    equal(recv_exactly(two, 9), b"on and on")
+    two.close()
+    equal(recv_all(one), b"")
+    one.close()
 
 
 @test(module=False, timeout=120)

@@ -187,6 +187,8 @@ pub(super) fn unencrypted(conn: ArcBorrow<'_, Conn>, sk: &BhSock<'_>) -> Part {
     count(sk, Counter::MandatoryAborted);
     conn.error.store(-errno::connaborted().to_errno(), Relaxed);
     conn.set_phase(Phase::Failed);
+    // Now, and not when the work aborts: TCP wakes who waits for connect(), and SO_ERROR tells what came of it.
+    sk.set_error(errno::connaborted());
     Attachment::kick(conn, sk);
     Part::Refuses
 }

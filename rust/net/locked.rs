@@ -192,13 +192,9 @@ impl<'a> LockedSock<'a> {
         to_result(unsafe { bindings::tcpcrypt_sock_error(self.as_ptr()) })
     }
 
-    /// Sets an error that poll() shows and the next call of the socket layer returns, and wakes everybody.
+    /// [`BhSock::set_error`].
     pub(crate) fn set_error(&self, error: Error) {
-        // SAFETY: The socket is alive and locked.
-        unsafe {
-            addr_of_mut!((*self.as_ptr()).sk_err).write_volatile(-error.to_errno());
-            bindings::sk_error_report(self.as_ptr());
-        }
+        self.as_bh().set_error(error);
     }
 
     /// Resets the connection: RST to the peer, `error` for everybody who waits (`tcp_abort()`). Drops the lock

@@ -19,6 +19,7 @@ use core::{
     ops::Deref,
     ptr::{
         addr_of,
+        addr_of_mut,
         NonNull, //
     },
 };
@@ -356,6 +357,15 @@ impl<'a> BhSock<'a> {
     /// The socket, for `'a`.
     pub(crate) fn sk(&self) -> Sk<'a> {
         self.sk
+    }
+
+    /// Sets an error that poll() shows and the next call of the socket layer returns, and wakes everybody.
+    pub(crate) fn set_error(&self, error: Error) {
+        // SAFETY: The socket is alive and locked; it is TCP that calls the second function in either context.
+        unsafe {
+            addr_of_mut!((*self.as_ptr()).sk_err).write_volatile(-error.to_errno());
+            bindings::sk_error_report(self.as_ptr());
+        }
     }
 }
 
