@@ -40,7 +40,7 @@ RIGHT = {
     ulp.TCP_ENO_ROLEOVERRIDE: (1, 0),
     ulp.TCP_ENO_SELF_GOPT: (1, 2, 3, 0),
     ulp.TCP_ENO_MANDATORY: (1, 0),
-    ulp.TCP_ENO_TEPS: (b"\x23",),
+    ulp.TCP_ENO_TEPS: (b"\x24", b"\x21\x23", b"\x22\x24\x23\x21", b"\x23"),
     # One TEP, two with a global suboption, data with a length byte and without, and as long as can be.
     ulp.TCP_ENO_RAW: (b"\x20", b"\x03\x21\x7f", b"\x81\xa0ab\xa1", b"\xa0" + bytes(37), b"\x00", b""),
     ulp.TCP_CRYPT_ACONF: (aeads(1), aeads(2, 16), aeads(16, 1, 2)),
