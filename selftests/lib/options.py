@@ -3,6 +3,7 @@
 
 import ctypes
 import os
+import re
 import socket
 import struct
 
@@ -39,6 +40,14 @@ FACTS = NEGOTIATED + KEYED
 ALL = tuple(WISHES) + FACTS
 
 NAMES = {number: name for name, number in vars(ulp).items() if name.startswith(("TCP_ENO_", "TCP_CRYPT_"))}
+
+
+def in_header():
+    """All options, from the header that applications use: {number: name}."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    with open(os.path.join(here, "../../include/uapi/linux/tcp_eno.h")) as file:
+        found = re.findall(r"^#define (TCP_(?:ENO|CRYPT)_\w+)\s+(69\d\d)$", file.read(), re.M)
+    return {int(number): name for name, number in found}
 
 
 def get(sock, option):
