@@ -354,6 +354,45 @@ def data_are_discarded_where_negotiation_fails(family, kind, offer):
     discarded(peer, lambda: accepted(sock), False)
 
 
+def by_excluded_port(sock):
+    """ENO is off because of the port, which is known when it listens."""
+    name = "ipv4.tcp_eno.exclude_local_ports"
+    defer(host().ns.sysctl, name, host().ns.sysctl(name))
+    host().ns.sysctl(name, sock.getsockname()[1])
+
+
+def by_option(sock):
+    """The program asked for the ULP, and turned ENO off."""
+    ulp.attach(sock)
+    ulp.set_option(sock, ulp.TCP_ENO_ENABLED, 0)
+
+
+@test(family=FAMILIES, off=(by_excluded_port, by_option))
+def data_are_discarded_where_eno_is_off(family, off):
+    """By configuration, of the administrator or of the program."""
+
+    def setup(sock):
+        server_without_cookie(sock)
+        off(sock)
+
+    fast_open(SERVER, host().ns)
+    sock = host().listener(family, setup)
+    peer = host().peer_connect(sock, family)
+    peer.send_syn(payload=b"early")
+    discarded(peer, lambda: accepted(sock), False)
+
+
+@test(family=FAMILIES)
+def data_are_discarded_after_eno_was_turned_off(family):
+    ulp.enable(host().ns)
+    sock = listener(family, "no_cookie")
+    ulp.enable(host().ns, listen=0)
+    defer(ulp.enable, host().ns)
+    peer = host().peer_connect(sock, family)
+    peer.send_syn(payload=b"early")
+    discarded(peer, lambda: accepted(sock), False)
+
+
 def cookie_of(family, sock):
     """A valid Fast Open option for the peer."""
     peer = host().peer_connect(sock, family)

@@ -109,7 +109,7 @@ impl Endpoint for Conn {
     }
 
     fn listening(sk: &BhSock<'_>) -> bool {
-        negotiate::listens_by_default(sk.sk())
+        negotiate::watches_by_default(sk.sk())
     }
 
     fn carries_data(&self) -> bool {

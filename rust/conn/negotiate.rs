@@ -211,11 +211,15 @@ pub(crate) fn listens(conn: &Conn, sk: Sk<'_>) -> bool {
     }
 }
 
+/// Whether the SYNs to a listener of nobody's are looked at: also where its port keeps it from answering, because the data
+/// beside an offer are to be discarded even when ENO is off (RFC 8547 section 4.7).
+pub(crate) fn watches_by_default(sk: Sk<'_>) -> bool {
+    sk.holds_net() && sk.net_state().enable_listen()
+}
+
 /// Whether the default has a listener answer.
 pub(crate) fn listens_by_default(sk: Sk<'_>) -> bool {
-    sk.holds_net()
-        && sk.net_state().enable_listen()
-        && !sk.net_state().excludes_local(sk.local_port())
+    watches_by_default(sk) && !sk.net_state().excludes_local(sk.local_port())
 }
 
 /// The open failed.

@@ -166,7 +166,7 @@ pub(crate) trait Endpoint: Send + Sync + Sized + 'static {
     /// A socket of nobody's is about to send its SYN: whether the default attaches an endpoint. Atomic.
     fn connecting(sk: &BhSock<'_>) -> Option<Arc<Self>>;
 
-    /// A socket of nobody's is about to listen: whether the default has it answer offers. Atomic.
+    /// A socket of nobody's is about to listen: whether the default has SYNs with offers looked at. Atomic.
     fn listening(sk: &BhSock<'_>) -> bool;
 
     /// An attached socket is about to send its SYN. Atomic.
