@@ -15,6 +15,7 @@ from lib.harness import FAMILIES, HEAVY, Background, check, defer, equal, main, 
 from lib.options import FACTS, NAMES, WISHES, error_of, get, put, wishes
 from lib.peerhost import accepted, connected, host, wait_sessid
 from peer import eno
+from peer.peer import Peer
 
 AWARE_ANSWER = eno.option(eno.GLOBAL_A | eno.GLOBAL_B, ulp.TEP)
 ANSWER = eno.synack_option(ulp.TEP)
@@ -296,6 +297,29 @@ def connect_after_it_listened(family, stop):
     equal(recv_exactly(two, 5), b"hello")
     two.close()
     equal(sock.recv(1), b"", "authentic end")
+
+
+@test(family=FAMILIES, stop=STOPS)
+def write_that_waits_for_such_a_connect(family, stop):
+    """It began before it was known that the connection is encrypted."""
+    sock = host().ns.socket(family)
+    defer(sock.close)
+    ulp.attach(sock)
+    sock.listen(1)
+    stop(sock)
+    peer = Peer.passive(host().stack, family, host().port())
+    defer(peer.close)
+    sock.setblocking(False)
+    equal(error_of(sock.connect, peer.address()), errno.EINPROGRESS)
+    sock.setblocking(True)
+    writer = Background(sock.sendall, b"hello")
+    until(writer.in_system_call, what="writer asleep")
+    with ulp.Counting(host().ns) as count:
+        peer.handshake()
+        peer.exchange_keys()
+        equal(peer.recv(5), b"hello")
+        equal(count("PlaintextBlocked"), 0)
+    writer.join()
 
 
 @test(family=FAMILIES, stop=STOPS)
