@@ -1,19 +1,22 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Neighbours of ENO in TCP: deferred accept, saved SYNs, repair mode, keepalive. None is broken."""
+"""Neighbours of ENO in TCP: deferred accept, saved SYNs, repair mode, accurate ECN, keepalive. None is broken."""
 
 import errno
 import socket
 
-from lib import ulp
-from lib.data import recv_exactly
-from lib.harness import FAMILIES, check, defer, equal, main, raises, test, until
+from lib import net, ulp
+from lib.capture import segments
+from lib.data import payload, recv_exactly
+from lib.harness import FAMILIES, Background, check, defer, equal, main, raises, skip, test, until
+from lib.pair import encrypted
 from lib.peerhost import accepted, host, wait_sessid
 from peer import eno
 from peer.peer import Peer
 from peer.tcp import ACK, SYN
 
 TCP_SAVE_SYN, TCP_SAVED_SYN, TCP_REPAIR = 27, 28, 19
+OPT_ACCECN0, OPT_ACCECN1 = 172, 174
 
 
 @test(family=FAMILIES)
@@ -118,6 +121,37 @@ def restored_connection_is_plain():
     raises(errno.ENOPROTOOPT, ulp.session_id, sock)
     equal(ulp.ulp_name(sock), b"", "ULP")
     equal(peer.tcp.log, [], "segments")
+
+
+@test(family=FAMILIES, loss=(False, True))
+def accurate_ecn(family, loss):
+    """Its option, up to twelve bytes, is beside ENO's in the handshake and on every segment after it."""
+    if loss and not net.has_netem():
+        skip("no netem")
+    pair = net.pair()
+    ulp.enable(pair.a, pair.b)
+    for ns in (pair.a, pair.b):
+        defer(ns.sysctl, "ipv4.tcp_ecn", ns.sysctl("ipv4.tcp_ecn"))
+        ns.sysctl("ipv4.tcp_ecn", 3)
+        if loss:
+            net.netem(ns, "loss 3% reorder 10% delay 1ms")
+            defer(net.netem, ns, None)
+    listener = pair.listener(family)
+    defer(listener.close)
+    listener.settimeout(20)
+    with segments(pair.a) as seen:
+        sock = pair.a.socket(family)
+        defer(sock.close)
+        sock.connect(listener.getsockname()[:2])
+        other = accepted(listener)
+        data = payload(200000)
+        for one, two in ((sock, other), (other, sock)):
+            writer = Background(one.sendall, data)
+            check(recv_exactly(two, len(data)) == data, "data")
+            writer.join()
+    encrypted(sock, other)
+    mine = seen(listener.getsockname()[1])
+    check(any(s.option(OPT_ACCECN0) + s.option(OPT_ACCECN1) for s in mine if not s.has(SYN)), "AccECN options")
 
 
 @test(family=FAMILIES)
