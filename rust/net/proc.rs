@@ -2,7 +2,8 @@
 
 //! The files of a namespace in `/proc/net`.
 //!
-//! - `tcp_crypt_stat`: the counters, one "Name value" in a line, and how many passive connections wait for keys.
+//! - `tcp_crypt_stat`: the counters, one "Name value" in a line, how many passive connections wait for keys, and how many
+//!   sessions are kept to be resumed.
 //! - `tcp_eno_failed`: the destinations to which ENO does not work, by address: "address reason seconds" in a line, the
 //!   seconds those that are left. Who has CAP_NET_ADMIN over the namespace writes "clear", or an address that is to be
 //!   forgotten (ENOENT if it is not there).
@@ -153,6 +154,7 @@ unsafe extern "C" fn show_stat(seq: *mut bindings::seq_file, _unused: *mut c_voi
         seq_print!(seq, "{} {}\n", counter.name(), state.total(*counter));
     }
     seq_print!(seq, "Exchanging {}\n", state.exchanges().running());
+    seq_print!(seq, "SessionsKept {}\n", state.sessions().len());
     0
 }
 
