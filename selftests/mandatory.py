@@ -12,7 +12,7 @@ from lib import ulp
 from lib.harness import FAMILIES, Background, check, defer, equal, main, raises, test, until
 from lib.peerhost import accepted, host, wait_sessid
 from peer import eno
-from peer.tcp import ACK, PSH, SYN
+from peer.tcp import ACK, PSH, SYN, pad
 
 # What does not do, in a SYN-ACK and in a SYN
 SYNACKS = {
@@ -108,6 +108,22 @@ def listener_refuses_a_last_segment_without_the_option(family, data):
         peer.tcp.transmit(peer.tcp.segment(ACK | PSH, data))
         got_nothing(peer)
         equal((count("MandatoryAborted"), count("FallbackNoAck")), (1, 1), "counters %s" % count.grown())
+    encrypted_after_all(listener, family)
+
+
+@test(family=FAMILIES)
+def what_was_refused_is_not_confirmed_later(family):
+    """The first segment without SYN decides (RFC 8547 section 4.6), also while TCP still has the half-open connection."""
+    listener, peer = host().asked(family, setup=mandatory)
+    peer.send_nonsyn = False
+    peer.send_ack()
+    got_nothing(peer)
+    peer.tcp.rst_seen = False
+    peer.tcp.transmit(peer.tcp.segment(ACK, options=pad(eno.NON_SYN)))
+    got_nothing(peer)
+    listener.setblocking(False)
+    raises(errno.EAGAIN, listener.accept)
+    listener.setblocking(True)
     encrypted_after_all(listener, family)
 
 

@@ -432,6 +432,12 @@ int tcpcrypt_save_syn(struct request_sock *req, const struct sk_buff *syn, const
 	return 0;
 }
 
+/* Of a SYN that tcpcrypt_save_syn() saved: nothing can be made of it any more. */
+void tcpcrypt_spoil_saved_syn(struct request_sock *req)
+{
+	WRITE_ONCE(req->saved_syn->tcp_hdrlen, 0);
+}
+
 void tcpcrypt_free_saved_syn(struct sock *sk)
 {
 	tcp_saved_syn_free(tcp_sk(sk));

@@ -45,10 +45,14 @@ impl<'a> SavedSyn<'a> {
     pub(super) unsafe fn of(saved: *const bindings::saved_syn) -> Option<Self> {
         // SAFETY: By the requirements of this function. The three lengths say what is in `data`.
         let headers = unsafe {
-            let lens = saved.as_ref()?;
-            let skip = (lens.mac_hdrlen + lens.network_hdrlen) as usize;
-            let data = ptr::addr_of!((*saved).data).cast::<u8>().add(skip);
-            core::slice::from_raw_parts(data, lens.tcp_hdrlen as usize)
+            if saved.is_null() {
+                return None;
+            }
+            let skip = (*saved).mac_hdrlen + (*saved).network_hdrlen;
+            let data = ptr::addr_of!((*saved).data).cast::<u8>().add(skip as usize);
+            // `spoil` may change it meanwhile.
+            let len = ptr::addr_of!((*saved).tcp_hdrlen).read_volatile();
+            core::slice::from_raw_parts(data, len as usize)
         };
         // The upper half of the byte is the length of the TCP header in words; what is behind it is ours.
         let doff = usize::from(headers.get(12)? >> 4) * 4;
@@ -99,4 +103,15 @@ pub(super) unsafe fn save(
     let memo = memo.as_bytes();
     // SAFETY: By the requirements of this function.
     to_result(unsafe { bindings::tcpcrypt_save_syn(req, syn, memo.as_ptr(), memo.len()) })
+}
+
+/// The answer to a SYN is taken back for good: the first segment after it did not confirm it, and was refused, so that a
+/// later one must not (RFC 8547 section 4.6). TCP keeps the request for a while.
+///
+/// # Safety
+///
+/// `req` must be valid, with a SYN that [`SavedSyn::is_ours`].
+pub(super) unsafe fn spoil(req: *mut bindings::request_sock) {
+    // SAFETY: By the requirements of this function.
+    unsafe { bindings::tcpcrypt_spoil_saved_syn(req) }
 }

@@ -304,8 +304,13 @@ unsafe extern "C" fn syn_recv_sock<T: Endpoint>(
         Admission::Refuse => {
             // Not for the SYN of a Fast Open: what comes of that is an ordinary handshake.
             if th.syn() == 0 {
-                // SAFETY: As this function.
-                unsafe { bindings::tcpcrypt_send_reset(listener, skb) };
+                // SAFETY: As this function; the SYN is looked at no more.
+                unsafe {
+                    if is_saved_by_us {
+                        saved_syn::spoil(req);
+                    }
+                    bindings::tcpcrypt_send_reset(listener, skb);
+                }
             }
             return ptr::null_mut();
         }
