@@ -10,4 +10,6 @@
     data.py      test data with a canary, transfers compared by hash
     peerhost.py  the Python peer beside the kernel under test
     programs.py  unmodified programs, started in a namespace
+    mutate.py    segments that no honest host would send
+    memory.py    what the kernel has allocated, before and after
 """
