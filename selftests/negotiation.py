@@ -4,10 +4,9 @@
 
 from lib import ulp
 from lib.data import recv_exactly
-from lib.harness import FAMILIES, check, defer, equal, main, raises, skip, test, until
+from lib.harness import FAMILIES, check, defer, equal, main, test
 from lib.peerhost import accepted, connected, host, wait_sessid
 from peer import crypt, eno
-from peer.peer import Peer
 from peer.tcp import ACK, OPT_NOP, SYN, mss_option, options_list, pad
 
 ENO_SYN = bytes([69, 3, 0x23])
@@ -259,42 +258,6 @@ def session_ids_and_nonces_never_repeat():
         nonces.add(peer.received_init.nonce)
         keys.add(peer.received_init.public)
     equal((len(seen), len(nonces), len(keys)), (6, 6, 6), "different session IDs, nonces and public keys")
-
-
-@test(b=(1, 0))
-def simultaneous_open(b):
-    """The peer's SYN crosses the kernel's. With b = 1 the roles fit; with b = 0 it must be plain."""
-    port, family = host().port(), 4
-    sock = host().ns.socket(family)
-    defer(sock.close)
-    sock.bind((host().stack.kernel[family], port))
-    peer = Peer.passive(host().stack, family, port)
-    defer(peer.close)
-    sock.setblocking(False)
-    try:
-        sock.connect(peer.address())
-    except BlockingIOError:
-        pass
-    offer = peer.wait_syn()
-    peer.own_option = eno.option(1, 0x23) if b else eno.option(0x23)
-    options = pad(mss_option() + peer.own_option)
-    peer.tcp.transmit(peer.tcp.segment(SYN, b"", options, ack=0))
-    answer = peer.wait_synack()
-    peer.tcp.transmit(peer.tcp.segment(SYN | ACK, b"", options, seq=peer.tcp.iss))
-    connected(sock)
-    if answer.option(eno.KIND):
-        equal(answer.option(eno.KIND), offer.option(eno.KIND), "option of SYN and SYN-ACK")
-    if b and not answer.option(eno.KIND):
-        skip("simultaneous open stays plain")
-    if not b:
-        peer.tcp.send_data(b"plain")
-        equal(recv_exactly(sock, 5), b"plain")
-        raises(92, ulp.session_id, sock)
-        return
-    peer.negotiate()
-    equal(peer.role, "B", "role")
-    peer.exchange_keys()
-    equal(until(lambda: ulp.is_encrypted(sock) and ulp.session_id(sock)), peer.secrets.session_id, "session ID")
 
 
 if __name__ == "__main__":
