@@ -3,11 +3,15 @@
 """max_exchanges: with so many connections that wait for the peer's keys, a listener answers no more offers, and what
 comes then is plain TCP that works."""
 
+import socket
+
 from lib import ulp
 from lib.data import recv_exactly
 from lib.harness import FAMILIES, check, defer, equal, main, test, until
 from lib.peerhost import accepted, host, wait_sessid
 from peer import eno
+
+TCP_SAVE_SYN = 27
 
 
 def limit(number):
@@ -95,12 +99,12 @@ def every_end_of_an_exchange_gives_its_place_back(how):
     none_waits()
 
 
-@test
-def synack_that_is_sent_again_is_the_same():
+@test(save_syn=(0, 1))
+def synack_that_is_sent_again_is_the_same(save_syn):
     """The limit is reached between the two."""
     none_waits()
     limit(1)
-    listener = host().listener(4)
+    listener = host().listener(4, lambda sock: sock.setsockopt(socket.IPPROTO_TCP, TCP_SAVE_SYN, save_syn))
     peer, answered = asked(listener, 4)
     check(answered, "answered")
     waits_for_keys(listener, 4)

@@ -459,7 +459,7 @@ pub(crate) fn answer(
         note(Counter::FallbackNoSpace);
         return None;
     }
-    // Not asked again for a SYN-ACK that is sent again: it has to be the same.
+    // Where the application has SYNs saved, SYN-ACKs that are sent again come here too. They have to be the same.
     if neighbours.is_first && !answer.is_raw() && !state.exchanges().has_room() {
         note(Counter::FallbackBusy);
         return None;
