@@ -4,13 +4,14 @@
 with an ENO option are discarded, whatever Fast Open would do with them (RFC 8547 section 4.7), and our own has none.
 """
 
+import errno
 import os
 import select
 import socket
 
 from lib import net, ulp
 from lib.data import recv_all, recv_exactly
-from lib.harness import FAMILIES, Background, check, defer, equal, main, skip, test
+from lib.harness import FAMILIES, Background, check, defer, equal, main, raises, skip, test
 from lib.peerhost import accepted, connected, host, wait_sessid
 from peer import eno
 from peer.peer import Peer
@@ -219,6 +220,56 @@ def no_data_rides_in_a_syn_with_the_option(family, how):
     # Not acknowledged: TCP sends the data again
     peer.send_synack(option=None)
     equal(peer.tcp.read(5), b"early")
+
+
+def mandatory(sock):
+    ulp.attach(sock)
+    ulp.set_option(sock, ulp.TCP_ENO_MANDATORY, 1)
+
+
+@test(family=FAMILIES, how=WITH_COOKIE + WITHOUT_COOKIE)
+def client_that_must_encrypt_sends_nothing_early(family, how):
+    """Fast Open leaves ENO out, so that the open fails, and nothing of the data is in any segment."""
+    fast_open(CLIENT, host().ns)
+    peer = Peer.passive(host().stack, family, host().port())
+    defer(peer.close)
+    sock = host().ns.socket(family)
+    defer(sock.close)
+    mandatory(sock)
+    sock.setblocking(False)
+
+    def opens_and_fails():
+        try:
+            how(sock, peer.address(), b"secret")
+            sock.sendall(b"secret")
+        except BlockingIOError:
+            pass
+        connected(sock)
+        raise AssertionError("connected")
+
+    raises(errno.ECONNABORTED, opens_and_fails)
+    equal([s for s in peer.tcp.log if s.payload], [], "segments with data")
+
+
+@test(family=FAMILIES)
+def server_that_must_encrypt_takes_nothing_early(family):
+    """A SYN without an offer is refused, data and all; data beside one are discarded."""
+    fast_open(SERVER, host().ns)
+
+    def setup(sock):
+        server_without_cookie(sock)
+        mandatory(sock)
+
+    sock = host().listener(family, setup)
+    peer = host().peer_connect(sock, family)
+    peer.send_syn(None, payload=b"early")
+    peer.tcp.wait_rst()
+    sock.setblocking(False)
+    raises(errno.EAGAIN, sock.accept)
+    sock.settimeout(20)
+    peer = host().peer_connect(sock, family)
+    peer.send_syn(payload=b"early")
+    discarded(peer, lambda: accepted(sock), True)
 
 
 @test

@@ -236,8 +236,11 @@ pub(crate) fn outgoing(conn: &Conn, sk: &BhSock<'_>, segment: &Outgoing<'_>) -> 
         Phase::Idle => Xmit::Pass,
         Phase::Negotiating => offer_on(conn, sk, segment),
         Phase::Raw => first_segments::acknowledge(conn, sk, segment),
-        // The SYN of a connection that must not come about.
-        Phase::Failed if segment.syn => Xmit::Drop,
+        // The SYN of a connection that must not come about. TCP forgot the error when it began to connect.
+        Phase::Failed if segment.syn => {
+            sk.set_error(errno::connaborted());
+            Xmit::Drop
+        }
         Phase::Exchange | Phase::Encrypted | Phase::Failed | Phase::Closed => {
             if !is_sealed(conn, segment) {
                 return block(sk);
