@@ -10,6 +10,10 @@ use kernel::{
     new_work,
     prelude::*,
     sync::Arc,
+    time::{
+        BootTime,
+        Instant, //
+    },
     workqueue::{
         Work,
         WorkItem, //
@@ -100,7 +104,16 @@ impl KeyPair {
     }
 }
 
-/// Pairs made in advance, each given out once.
+/// A pair of this age, in milliseconds, is not used any more.
+///
+/// Who reads the memory can follow the connections that the pairs there are used for later. With an age, that ends soon.
+const STALE_MS: i64 = 10 * 60 * 1000;
+
+/// Pairs made in advance, each given out once, and wiped if it was not until it is stale. Nothing looks for those while no
+/// connection asks for a pair: then they are of no use to anybody.
+///
+/// There are none for the other curves: they are negotiated only where somebody asked for them, and elsewhere a pool of
+/// them would be work for nothing. Their connections wait for two multiplications.
 ///
 /// The first pairs are made when the pool is, later ones when half of them are gone. Dropping the pool waits for the
 /// work that makes them (it sleeps) and wipes what is left.
@@ -110,11 +123,17 @@ pub(crate) struct Pool {
     shelf: Arc<Shelf>,
 }
 
+/// A pair, and since when it is there.
+struct Kept {
+    pair: KeyPair,
+    since: Instant<BootTime>,
+}
+
 #[pin_data]
 struct Shelf {
     /// Has room for `capacity` pairs, so that putting one there doesn't allocate.
     #[pin]
-    pairs: BhSpinLock<KVec<KeyPair>>,
+    pairs: BhSpinLock<KVec<Kept>>,
     capacity: usize,
     #[pin]
     work: Work<Shelf>,
@@ -136,7 +155,8 @@ impl WorkItem for Shelf {
             };
             // Only this work item adds, and an item never runs twice at a time: there is room. The pair must not be
             // dropped with the lock held, though, if there were none, so the guard goes first.
-            let refused = this.pairs.lock().push_within_capacity(pair);
+            let since = Instant::now();
+            let refused = this.pairs.lock().push_within_capacity(Kept { pair, since });
             drop(refused);
         }
     }
@@ -163,11 +183,12 @@ impl Pool {
 
     /// A pair of the pool's, or `None` if it is empty just now: [`KeyPair::generate`] one, or try later.
     ///
-    /// Does not sleep or allocate. Context: process, BH or softirq.
+    /// Wipes those that are stale. Does not sleep or allocate. Context: process, BH or softirq.
     pub(crate) fn take(&self) -> Option<KeyPair> {
         let (pair, left) = {
             let mut pairs = self.shelf.pairs.lock();
-            (pairs.pop(), pairs.len())
+            pairs.retain(|kept| kept.since.elapsed().as_millis() < STALE_MS);
+            (pairs.pop().map(|kept| kept.pair), pairs.len())
         };
         if left <= self.shelf.capacity / 2 {
             self.refill();

@@ -64,7 +64,7 @@ fn x448_iterated() {
     assert_eq!(iterate(1000), array(thousand));
 }
 
-/// RFC 7748, 5.2. Takes minutes: `cargo test --release -- --ignored`.
+/// RFC 7748, 5.2. Takes minutes: in a heavy run only.
 #[test]
 #[ignore = "takes minutes"]
 fn x448_iterated_a_million_times() {
