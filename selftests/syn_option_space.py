@@ -14,7 +14,7 @@ from lib.harness import FAMILIES, check, defer, equal, main, skip, test, until
 from lib.peerhost import accepted
 from lib.tcp_auth import ao, md5
 from peer import eno
-from peer.tcp import ACK, OPT_MSS, OPT_TFO, SYN, pad
+from peer.tcp import ACK, OPT_MSS, OPT_NOP, OPT_TFO, SYN, options_list, pad
 
 PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../Documentation/syn-option-space.rst")
 IPPROTO_MPTCP, OPT_MPTCP, MP_JOIN = 262, 30, 1
@@ -135,6 +135,27 @@ def by_fast_open(sock, address):
     sock.sendall(b"hello"[sent:])
 
 
+def with_eno(segment, size):
+    """Behind the other options, which have `size` bytes; without their padding, if it does not fit otherwise."""
+    whole = size + sum(len(pad(option)) for option in segment.option(eno.KIND))
+    if whole <= SPACE:
+        return whole
+    return len(pad(b"".join(raw for kind, raw in options_list(segment.options) if kind != OPT_NOP)))
+
+
+@test(family=FAMILIES)
+def resuming_a_session(family):
+    """As many bytes more as the page says: the usual options just leave room for it, without their padding."""
+    if ulp.PLAIN:
+        return
+    case = Case(family, ["usual"])
+    ulp.enable(case.pair.a, case.pair.b)
+    case.run()
+    second = case.run()
+    equal([len(s.option(eno.KIND)[0]) for s in second], [3 + 17, 4 + 17], "bytes of the option")
+    equal([len(s.options) for s in second], [SPACE, SPACE], "bytes in SYN and SYN-ACK")
+
+
 @test(family=FAMILIES, features=tuple(table()))
 def bytes_of(family, features):
     syn, syn_left, synack, synack_left, takes_part = table()[features]
@@ -152,7 +173,7 @@ def bytes_of(family, features):
     for segment, size, at_least in zip(case.run(), (syn, synack), (3, 4)):
         options = segment.option(eno.KIND)
         equal(len(options), int(takes_part), "ENO options")
-        equal(len(segment.options), size + sum(len(pad(option)) for option in options), "bytes with ENO")
+        equal(len(segment.options), with_eno(segment, size), "bytes with ENO")
         check(all(len(option) >= at_least for option in options), "bytes of the ENO option")
 
 
