@@ -265,8 +265,10 @@ fn peer_syn(sk: &BhSock<'_>) -> u32 {
 /// TCP accepted the segment that ends a simultaneous open. Atomic, the socket locked; the segment's own data are not
 /// queued yet.
 pub(crate) fn established(conn: ArcBorrow<'_, Conn>, sk: &BhSock<'_>) -> Part {
+    // TCP takes an acknowledgement of nothing, too.
+    let acknowledged = sk.snd_una() == sk.write_seq();
     let heard = match conn.crossing.lock().syn(peer_syn(sk)) {
-        Some(syn) => syn.answered && !syn.contradicted,
+        Some(syn) => acknowledged && syn.answered && !syn.contradicted,
         None => false,
     };
     unwatch(&conn, sk.sk());
