@@ -320,15 +320,44 @@ bool tcpcrypt_mod_delayed_work(struct workqueue_struct *queue, struct delayed_wo
 	return mod_delayed_work(queue, work, delay);
 }
 
-bool tcpcrypt_queue_delayed_work(struct workqueue_struct *queue, struct delayed_work *work,
-				 unsigned long delay)
+/*
+ * Has the work run in @delay, or when it is to run already if that is sooner.
+ * True if it was not queued before.
+ */
+bool tcpcrypt_delayed_work_within(struct workqueue_struct *queue, struct delayed_work *work,
+				  unsigned long delay)
 {
-	return queue_delayed_work(queue, work, delay);
+	if (queue_delayed_work(queue, work, delay))
+		return true;
+	if (timer_pending(&work->timer) &&
+	    time_after(READ_ONCE(work->timer.expires), jiffies + delay))
+		return !mod_delayed_work(queue, work, delay);
+	return false;
 }
 
 u64 tcpcrypt_jiffies_64(void)
 {
 	return get_jiffies_64();
+}
+
+u32 tcpcrypt_keepalive_time(const struct sock *sk)
+{
+	return keepalive_time_when(tcp_sk(sk));
+}
+
+u32 tcpcrypt_keepalive_intvl(const struct sock *sk)
+{
+	return keepalive_intvl_when(tcp_sk(sk));
+}
+
+u32 tcpcrypt_keepalive_probes(const struct sock *sk)
+{
+	return keepalive_probes(tcp_sk(sk));
+}
+
+u32 tcpcrypt_last_data_age(const struct sock *sk)
+{
+	return tcp_jiffies32 - READ_ONCE(inet_csk(sk)->icsk_ack.lrcvtime);
 }
 
 struct nlattr *tcpcrypt_nla_nest_start(struct sk_buff *skb, int attribute)

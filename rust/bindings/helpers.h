@@ -63,11 +63,15 @@ void tcpcrypt_cancel_delayed_work_sync(struct delayed_work *work);
 void tcpcrypt_init_rcu_work(struct rcu_work *work, work_func_t func);
 bool tcpcrypt_mod_delayed_work(struct workqueue_struct *queue, struct delayed_work *work,
 			       unsigned long delay);
-bool tcpcrypt_queue_delayed_work(struct workqueue_struct *queue, struct delayed_work *work,
-				 unsigned long delay);
+bool tcpcrypt_delayed_work_within(struct workqueue_struct *queue, struct delayed_work *work,
+				  unsigned long delay);
 
 /* time */
 u64 tcpcrypt_jiffies_64(void);
+u32 tcpcrypt_keepalive_time(const struct sock *sk);
+u32 tcpcrypt_keepalive_intvl(const struct sock *sk);
+u32 tcpcrypt_keepalive_probes(const struct sock *sk);
+u32 tcpcrypt_last_data_age(const struct sock *sk);
 
 /* netlink, tracepoints, RCU */
 struct nlattr *tcpcrypt_nla_nest_start(struct sk_buff *skb, int attribute);

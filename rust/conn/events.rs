@@ -21,6 +21,7 @@ use super::{
     crossing,
     exchange,
     frames,
+    keepalive,
     negotiate,
     raw,
     rx::{
@@ -253,6 +254,7 @@ impl Endpoint for Conn {
                 flush(&this, &mut locked);
                 tx::retry_later(this, &locked);
                 rx::settle(&this, &mut locked, Settle::Control);
+                keepalive::look(this, &mut locked);
                 let readable = frame_is_there(&this, &locked.as_bh());
                 if readable || this.is(Pending::Plain) || this.is(Pending::End) {
                     attach::wake_readers(&*this, &locked.as_bh());
@@ -334,6 +336,25 @@ impl Endpoint for Conn {
         value: &OptionReader,
     ) -> Answer<Result> {
         sockopt::set(&this, sk, option, value)
+    }
+
+    fn option_set(this: ArcBorrow<'_, Self>, sk: Sk<'_>, option: u32) {
+        // The times of SO_KEEPALIVE.
+        if matches!(
+            option,
+            bindings::TCP_KEEPIDLE
+                | bindings::TCP_KEEPINTVL
+                | bindings::TCP_KEEPCNT
+                | bindings::TCP_USER_TIMEOUT
+        ) && this.phase() == Phase::Encrypted
+            && sk.flag(bindings::sock_flags_SOCK_KEEPOPEN)
+        {
+            Attachment::kick(this, &sk.lock().as_bh());
+        }
+    }
+
+    fn keep_alive(this: ArcBorrow<'_, Self>, sk: &BhSock<'_>) {
+        keepalive::turned_on(this, sk);
     }
 
     fn get_option(

@@ -12,6 +12,7 @@ use kernel::{
 use super::{
     events,
     failures::Why,
+    keepalive,
     net_state,
     resume,
     stats::Counter,
@@ -391,6 +392,7 @@ fn begin(
         _ => {}
     }
     let sk = sk.as_bh();
+    keepalive::begin(&sk, inner);
     events::wake_writers(conn, &sk);
     attach::wake_readers(conn, &sk);
     Ok(())

@@ -23,6 +23,7 @@
 //! - `exchange.rs`: Init1, Init2 and the keys, in a workqueue.
 //! - `seal.rs`, `tx.rs`: sendmsg(); `frames.rs`, `rx.rs`: recvmsg().
 //! - `rekey.rs`: when the keys change.
+//! - `keepalive.rs`: SO_KEEPALIVE.
 //! - `close.rs`: shutdown(), close(), and what lives on after it.
 //! - `sockopt.rs`: options and inet_diag; `wishes.rs`: what was asked for by them.
 //!
@@ -36,6 +37,7 @@ pub(crate) mod exchange;
 pub(crate) mod failures;
 pub(crate) mod first_segments;
 pub(crate) mod frames;
+pub(crate) mod keepalive;
 pub(crate) mod limit;
 pub(crate) mod negotiate;
 pub(crate) mod raw;
@@ -182,6 +184,7 @@ pub(crate) struct Inner {
     tx_offset: u64,
     tx: tx::Tx,
     rx: frames::Rx,
+    life: keepalive::Life,
     close: close::Closing,
     /// Counts a passive connection for as long as it waits for keys.
     exchanging: Option<limit::Exchanging>,
@@ -258,6 +261,7 @@ impl Conn {
                     tx_offset: 0,
                     tx: tx::Tx::new(),
                     rx: frames::Rx::new(),
+                    life: keepalive::Life::new(),
                     close: close::Closing::Open,
                     exchanging: None,
                     lite: None,

@@ -60,6 +60,8 @@ pub(crate) enum Settle {
     Control,
     /// All whole frames are opened, so that an authenticated end is known.
     End,
+    /// As many whole frames as may be, so that it is known whether the peer sent one.
+    Whole,
 }
 
 /// Brings what is known of the stream up to date, outside recvmsg(): for poll(), and for the workqueue. Process context;
@@ -76,9 +78,10 @@ fn settle_owned(conn: &Conn, sk: &LockedSock<'_>, how: Settle) -> Result {
     let mut inner = conn.inner.borrow(sk)?;
     let mut scratch = Lease::new();
     while sk.queued() > 0 {
-        if how == Settle::Control
+        if how != Settle::End
             && is_whole_with_data(conn, sk, &inner)?
-            && (!finds_rekey(conn, &sk.as_bh()) || has_opened_enough(sk, &inner))
+            && (has_opened_enough(sk, &inner)
+                || how == Settle::Control && !finds_rekey(conn, &sk.as_bh()))
         {
             // For the reader.
             return Ok(());

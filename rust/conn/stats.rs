@@ -92,6 +92,10 @@ counters! {
     RekeysTx,
     /// Generations of keys that peers began.
     RekeysRx,
+    /// Peers that were asked for a sign of life, because of SO_KEEPALIVE.
+    KeepaliveProbes,
+    /// Connections that were aborted because there was none.
+    KeepaliveTimeouts,
     /// Bytes of application data in the frames that were sealed.
     BytesTx,
     /// Bytes of application data in the frames that were opened.

@@ -57,6 +57,7 @@ pub(crate) fn override_prot<T: Endpoint>(prot: &mut bindings::proto, kind: Kind)
     prot.close = Some(close::<T>);
     prot.shutdown = Some(shutdown::<T>);
     prot.ioctl = Some(ioctl::<T>);
+    prot.keepalive = Some(keepalive::<T>);
     if kind == Kind::Unaccepted {
         prot.release_cb = Some(release_cb::<T>);
     }
@@ -356,10 +357,31 @@ pub(super) unsafe extern "C" fn setsockopt<T: Endpoint>(
             }
         }
     }
-    match tables::base_prot(socket).setsockopt {
+    let Some(setsockopt) = tables::base_prot(socket).setsockopt else {
+        return ENOPROTOOPT;
+    };
+    // SAFETY: As this function.
+    let result = unsafe { setsockopt(sk, level, option, value, len) };
+    if result == 0 && level as u32 == bindings::IPPROTO_TCP {
+        if let Some(endpoint) = &entry.endpoint {
+            T::option_set(endpoint.as_arc_borrow(), socket, option as u32);
+        }
+    }
+    result
+}
+
+/// # Safety
+///
+/// As `proto.keepalive`: SO_KEEPALIVE is about to become `on`; the socket locked.
+unsafe extern "C" fn keepalive<T: Endpoint>(sk: *mut bindings::sock, on: c_int) {
+    // SAFETY: By the requirements of this function.
+    let socket = unsafe { BhSock::new(Sk::from_raw(sk)) };
+    if let Some(keepalive) = tables::base_prot(socket.sk()).keepalive {
         // SAFETY: As this function.
-        Some(setsockopt) => unsafe { setsockopt(sk, level, option, value, len) },
-        None => ENOPROTOOPT,
+        unsafe { keepalive(sk, on) };
+    }
+    if let (true, Some(endpoint)) = (on != 0, attach::endpoint::<T>(&socket)) {
+        T::keep_alive(endpoint.as_arc_borrow(), &socket);
     }
 }
 

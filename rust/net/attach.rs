@@ -129,13 +129,26 @@ impl Attachment {
             if jiffies == 0 {
                 !bindings::tcpcrypt_mod_delayed_work(queue.cast_mut().cast(), work, 0)
             } else {
-                bindings::tcpcrypt_queue_delayed_work(queue.cast_mut().cast(), work, jiffies)
+                bindings::tcpcrypt_delayed_work_within(queue.cast_mut().cast(), work, jiffies)
             }
         };
         if newly {
             // INVARIANT: The queued work owns the two references from here on.
             core::mem::forget(endpoint);
             core::mem::forget(held);
+        }
+    }
+
+    /// The socket is destroyed: what [`Attachment::kick_in`] asked for is not to be waited for. Any context; neither
+    /// reference may be the last.
+    fn cancel<T: Endpoint>(&self) {
+        // SAFETY: The work is initialised.
+        if unsafe { bindings::cancel_delayed_work(self.work.get().cast()) } {
+            // SAFETY: The work was queued and does not run: its two references are taken over from it.
+            unsafe {
+                drop(Arc::<T>::from_raw((*self.owner.get()).cast()));
+                drop(HeldSock::from_owned(*self.sk.get()));
+            }
         }
     }
 
@@ -469,6 +482,7 @@ pub(crate) fn release<T: Endpoint>(sk: Sk<'_>) {
         return;
     };
     endpoint.released(sk);
+    endpoint.attachment().cancel::<T>();
     let attachment: *const Attachment = endpoint.attachment();
     // SAFETY: As above. The core clears the operations itself.
     unsafe { (*icsk(sk)).icsk_ulp_data = ptr::null_mut() };

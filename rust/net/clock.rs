@@ -18,6 +18,11 @@ impl Ticks {
         Self(unsafe { bindings::tcpcrypt_jiffies_64() })
     }
 
+    /// So many ticks ago.
+    pub(crate) fn ago(ticks: u64) -> Self {
+        Self(Self::now().0.saturating_sub(ticks))
+    }
+
     /// How many ticks it is ago, 0 if it is to come.
     pub(crate) fn age(self) -> u64 {
         Self::now().0.saturating_sub(self.0)

@@ -279,6 +279,12 @@ pub(crate) trait Endpoint: Send + Sync + Sized + 'static {
         value: &OptionReader,
     ) -> Answer<Result>;
 
+    /// TCP has set one of its own options. Process context, not locked.
+    fn option_set(this: ArcBorrow<'_, Self>, sk: Sk<'_>, option: u32);
+
+    /// SO_KEEPALIVE is about to be turned on, or to stay on. Atomic, the socket locked.
+    fn keep_alive(this: ArcBorrow<'_, Self>, sk: &BhSock<'_>);
+
     /// getsockopt() at level IPPROTO_TCP. Process context, not locked.
     fn get_option(
         this: ArcBorrow<'_, Self>,

@@ -26,6 +26,7 @@ use core::{
 
 use kernel::{
     prelude::*,
+    time::msecs_to_jiffies,
     types::NotThreadSafe, //
 };
 
@@ -173,6 +174,42 @@ impl<'a> Sk<'a> {
     /// SO_SNDBUF in bytes.
     pub(crate) fn sndbuf(self) -> usize {
         usize::try_from(read_once!(self, bindings::sock, sk_sndbuf)).unwrap_or(0)
+    }
+
+    /// TCP_KEEPIDLE, or the namespace's, in ticks.
+    pub(crate) fn keep_idle(self) -> u64 {
+        // SAFETY: The socket is alive by the type invariant; the functions only read.
+        unsafe { bindings::tcpcrypt_keepalive_time(self.as_ptr()).into() }
+    }
+
+    /// TCP_KEEPINTVL, or the namespace's, in ticks.
+    pub(crate) fn keep_interval(self) -> u64 {
+        // SAFETY: As above.
+        unsafe { bindings::tcpcrypt_keepalive_intvl(self.as_ptr()).into() }
+    }
+
+    /// TCP_KEEPCNT, or the namespace's.
+    pub(crate) fn keep_count(self) -> u64 {
+        // SAFETY: As above.
+        unsafe { bindings::tcpcrypt_keepalive_probes(self.as_ptr()).into() }
+    }
+
+    /// TCP_USER_TIMEOUT in ticks, 0 if there is none.
+    pub(crate) fn user_timeout(self) -> u64 {
+        let ms: u32 = read_once!(self, bindings::inet_connection_sock, icsk_user_timeout);
+        msecs_to_jiffies(ms) as u64
+    }
+
+    /// How many ticks ago the last data came from the peer, as far as TCP can tell.
+    pub(crate) fn last_data_age(self) -> u64 {
+        // SAFETY: As above.
+        unsafe { bindings::tcpcrypt_last_data_age(self.as_ptr()).into() }
+    }
+
+    /// Whether all before the sequence number `end` has left at least once.
+    pub(crate) fn has_sent(self, end: u32) -> bool {
+        let next: u32 = read_once!(self, bindings::tcp_sock, snd_nxt);
+        next.wrapping_sub(end) <= i32::MAX as u32
     }
 
     /// SO_RCVBUF in bytes.
