@@ -284,21 +284,38 @@ def a_session_is_proposed_once(family):
 
 
 @test(family=FAMILIES)
-def a_session_is_resumed_once(family):
-    """Two SYNs name it and both are answered; the first that ends its handshake has it, the other is refused."""
+def a_session_is_promised_once(family):
+    """Two SYNs name it before either handshake ends: the second is answered by fresh keys, as is what opens meanwhile."""
     kept = fresh(family, False)
     listener, one = propose(family, kept)
     two = Peer.active(host().stack, family, listener.getsockname()[1])
     defer(two.close)
     two.send_syn(eno.option(kept.suboption(NONCE)))
     two.wait_synack()
+    equal(two.other_option, eno.option(0x01, 0x23), "second SYN-ACK")
+    _, opened = again(family)
+    proposed = session.named(opened.other_option)
+    check(not proposed or proposed[1] != kept.other, "proposed by the host that has promised it")
     one.send_ack()
     session.resume(one, kept, NONCE)
     sock = accepted(listener)
     both_ways(sock, one)
-    two.tcp.auto_ack = False
-    two.send_ack()
-    two.tcp.wait_rst()
+
+
+@test(family=FAMILIES)
+def a_promise_of_what_is_wiped_is_refused(family):
+    """The other side encrypts with it from the third segment on: there is no way back."""
+    other = alone()
+    sock, peer = other.opened(family, False)
+    kept = Session.after(peer)
+    listener, peer = other.asked(family, eno.option(kept.suboption(NONCE)))
+    check(session.named(peer.other_option), "an agreement")
+    ulp.set_option(sock, ulp.TCP_CRYPT_CACHE_FLUSH, 1)
+    peer.tcp.auto_ack = False
+    with ulp.Counting(other.ns) as count:
+        peer.send_ack()
+        peer.tcp.wait_rst()
+        equal(count("ResumptionLost"), 1, "counted %s" % count.grown())
 
 
 @test(family=FAMILIES)
@@ -359,6 +376,24 @@ def nonces_have_the_length_that_was_asked_for(length):
     peer.close()
     listener, peer = propose(4, kept, setup)
     equal(len(session.named(peer.other_option)[2]), length, "nonce of the agreement")
+
+
+@test(family=FAMILIES)
+def a_cipher_that_is_not_wanted_any_more_is_not_resumed(family):
+    """The keys of a session are of one cipher. Lists that lack it mean fresh keys."""
+    other = alone()
+    sock, peer = other.opened(family, True)
+    kept = Session.after(peer)
+    equal(kept.aead, ulp.AEADS["aes128-gcm"], "AEAD")
+    ulp.set_aead(other.ns, "chacha20-poly1305")
+    _, peer = other.connect(family)
+    peer.wait_syn()
+    equal(session.named(peer.other_option), None, "proposal")
+    _, peer = other.asked(family, eno.option(kept.suboption(NONCE)))
+    equal(peer.other_option, eno.option(0x01, 0x23), "SYN-ACK")
+    ulp.set_aead(other.ns)
+    _, peer = other.asked(family, eno.option(kept.suboption(NONCE)))
+    check(session.named(peer.other_option), "an agreement once it is wanted again")
 
 
 @test

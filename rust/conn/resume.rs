@@ -68,8 +68,13 @@ impl Offer {
                 session: None,
             };
         }
-        let sessions = sk.net_state().sessions();
-        let session = sessions.take_for(sk.remote_address(), |tep| policy.may_resume(tep));
+        let state = sk.net_state();
+        // The cipher is not negotiated again: it has to be one that is offered now.
+        let ciphers = wishes.aconf().unwrap_or_else(|| state.aconf());
+        let allowed = |session: &Resumable| {
+            policy.may_resume(session.tep()) && ciphers.contains(session.aead())
+        };
+        let session = state.sessions().take_for(sk.remote_address(), allowed);
         let offered = match &session {
             Some(session) => {
                 offered.resuming(session.resumable().proposal(nonce(wishes.nonce_len())))
@@ -106,7 +111,7 @@ pub(crate) fn agree(
     let len = wishes.map_or(RESUME_NONCE_MAX as u32, Wishes::nonce_len);
     let agreed =
         |session: &Resumable| (session.tep() == tep).then(|| session.agreement(nonce(len)));
-    state.sessions().look_at(half, agreed)?
+    state.sessions().promise(half, agreed)
 }
 
 /// Keeps the session that may follow this one, if the application does not object. Gives the half by which it is found.

@@ -40,12 +40,9 @@ use crate::{
         },
         chore::Chore,
     },
-    proto::{
-        ids::Tep,
-        session::{
-            Half,
-            Resumable, //
-        },
+    proto::session::{
+        Half,
+        Resumable, //
     },
 };
 
@@ -79,6 +76,8 @@ pub(crate) struct Session {
     session: Resumable,
     peer: Ipv6Addr,
     since: Instant<BootTime>,
+    /// When a listener agreed to resume it, in a handshake that may still end.
+    agreed: Option<Instant<BootTime>>,
 }
 
 impl Session {
@@ -90,6 +89,12 @@ impl Session {
     /// It, to be used up.
     pub(crate) fn into_resumable(self) -> Resumable {
         self.session
+    }
+
+    /// Whether it may be resumed by somebody else than the one to whom that was promised.
+    fn is_free(&self, lifetime: u32) -> bool {
+        let promised = |since: &Instant<BootTime>| since.elapsed().as_millis() < HALF_OPEN;
+        !self.has_expired(lifetime) && !self.agreed.as_ref().is_some_and(promised)
     }
 
     fn has_expired(&self, lifetime: u32) -> bool {
@@ -137,6 +142,10 @@ impl Chore for Sessions {
 
 /// How long expired sessions may be kept, in milliseconds.
 pub(crate) const ROUND: u32 = 10_000;
+
+/// For how long TCP waits for the end of a handshake, in milliseconds: SYN-ACKs are sent again for 63 s
+/// (`tcp_synack_retries`).
+const HALF_OPEN: i64 = 64_000;
 
 impl Sessions {
     /// Empty, with the default limits.
@@ -247,6 +256,7 @@ impl Sessions {
                 session,
                 peer,
                 since,
+                agreed: None,
             },
             GFP_KERNEL,
         )?;
@@ -261,19 +271,18 @@ impl Sessions {
         Ok(half)
     }
 
-    /// Takes the youngest of `peer` with a TEP that is `allowed`.
+    /// Takes the youngest of `peer` that is `allowed`.
     pub(crate) fn take_for(
         &self,
         peer: Ipv6Addr,
-        allowed: impl Fn(Tep) -> bool,
+        allowed: impl Fn(&Resumable) -> bool,
     ) -> Option<KBox<Session>> {
         if self.len() == 0 {
             return None;
         }
         let lifetime = self.lifetime();
         let mut kept = self.kept.lock();
-        let fits =
-            |session: &Session| allowed(session.session.tep()) && !session.has_expired(lifetime);
+        let fits = |session: &Session| allowed(&session.session) && session.is_free(lifetime);
         let age = kept.youngest(peer, fits)?;
         self.take(&mut kept, age)
     }
@@ -291,15 +300,26 @@ impl Sessions {
         Some(taken)
     }
 
-    /// What `f` says of the one that the peer names by `half`, which stays.
-    pub(crate) fn look_at<R>(&self, half: &Half, f: impl FnOnce(&Resumable) -> R) -> Option<R> {
+    /// Promises the one that the peer names by `half`, if `f` agrees: until the handshake can't end any more nobody else
+    /// resumes it.
+    pub(crate) fn promise<R>(
+        &self,
+        half: &Half,
+        f: impl FnOnce(&Resumable) -> Option<R>,
+    ) -> Option<R> {
         if self.len() == 0 {
             return None;
         }
         let lifetime = self.lifetime();
-        let kept = self.kept.lock();
-        let session = kept.by_age.get(kept.by_half.get(half)?)?;
-        (!session.has_expired(lifetime)).then(|| f(&session.session))
+        let mut kept = self.kept.lock();
+        let age = *kept.by_half.get(half)?;
+        let session = kept.by_age.get_mut(&age)?;
+        if !session.is_free(lifetime) {
+            return None;
+        }
+        let agreed = f(&session.session)?;
+        session.agreed = Some(Instant::now());
+        Some(agreed)
     }
 
     /// Wipes the one that the peer names by `half`, if it is there yet.

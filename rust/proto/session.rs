@@ -108,6 +108,11 @@ impl Resumable {
         self.tep
     }
 
+    /// The AEAD of the original session, which a resumed one has too.
+    pub fn aead(&self) -> Aead {
+        self.aead
+    }
+
     /// What an active opener sends to resume it.
     pub fn proposal(&self, nonce: ResumptionNonce) -> Proposal {
         Proposal {
