@@ -38,8 +38,7 @@ class Wire:
         self.kernel = stack.kernel_address(family)
         base = stack.address(family)
         self.sources = [base[:-1] + bytes([base[-1] + 10 + number]) for number in range(ENOUGH)]
-        self.at = 0 if family == 4 else 40
-        self.sent = 0
+        self.sent, self.port = 0, 1024
 
     def send(self, source, sport, dport, seq, ack, flags, options=b"", **other):
         self.write(packet(source, self.kernel, sport, dport, seq, ack, flags, options, **other))
@@ -96,7 +95,8 @@ def listener_round(wire, listener, port, must):
     """SYNs, and then whatever to each that was answered."""
     random, mutator = wire.random, wire.mutator
     asked = {}
-    base = random.randrange(1024, 60000)
+    # No port comes twice: a request that outlived its reset would answer as it did before.
+    base, wire.port = wire.port, wire.port + SYNS
     for number in range(SYNS):
         source = random.choice(wire.sources)
         seq, options = random.getrandbits(32), mutator.options()
@@ -313,15 +313,15 @@ def mandatory(sock):
 HOW = {"default": None, "attached": ulp.attach, "mandatory": mandatory}
 
 
-@test(family=FAMILIES, how=("default", "attached"), timeout=3000)
+@test(family=FAMILIES, how=tuple(HOW), timeout=3000)
 def listener_gets_mutated_segments(family, how):
     sock, port = listen(family, HOW[how])
+    must = how == "mandatory"
     with ulp.Counting(host().ns) as count:
-        must = how == "mandatory"
         results = flood(family, "listener " + how, lambda wire: listener_round(wire, sock, port, must))
         check(count("PassiveEncrypted") > ROUNDS, "many negotiations succeeded: %s" % count.grown())
     answered_, taken = (sum(r) for r in zip(*results))
-    check(answered_ > ROUNDS * SYNS / 2, "most SYNs were answered: %d" % answered_)
+    check(answered_ > ROUNDS * SYNS / (10 if must else 2), "many SYNs were answered: %d" % answered_)
     check(taken > answered_ / 10, "many handshakes came to an end: %d" % taken)
     sock.close()
     works_as_before(family)
