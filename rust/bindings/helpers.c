@@ -438,38 +438,71 @@ const struct sk_buff *tcpcrypt_current_syn_of(const struct request_sock *req)
 	return syn;
 }
 
+/* A struct saved_syn with what is needed to free it while others read it. */
+struct tcpcrypt_saved_syn {
+	u32 mac_hdrlen;
+	u32 network_hdrlen;
+	u32 tcp_hdrlen;
+	u8 data[164];
+	struct rcu_head rcu;
+};
+
+static_assert(offsetof(struct tcpcrypt_saved_syn, data) == offsetof(struct saved_syn, data));
+
 /*
  * As tcp_reqsk_record_syn() does for TCP_SAVE_SYN, with @len bytes of @extra
  * behind it that tcp_hdrlen counts: by them a SYN that was saved here is told
- * from one that TCP saved. Freed with the request.
+ * from one that TCP saved. Freed with the request. An IP header with so many
+ * extensions that it does not fit is left out: nobody asked for it.
  */
 int tcpcrypt_save_syn(struct request_sock *req, const struct sk_buff *syn, const u8 *extra,
 		      size_t len)
 {
-	size_t headers = skb_network_header_len(syn) + tcp_hdrlen(syn);
-	struct saved_syn *saved;
+	size_t network = skb_network_header_len(syn), tcp = tcp_hdrlen(syn);
+	struct tcpcrypt_saved_syn *saved;
 
-	saved = kmalloc(struct_size(saved, data, headers + len), GFP_ATOMIC | __GFP_NOWARN);
+	if (network + tcp + len > sizeof(saved->data))
+		network = 0;
+	if (tcp + len > sizeof(saved->data))
+		return -EINVAL;
+	saved = kmalloc(sizeof(*saved), GFP_ATOMIC | __GFP_NOWARN);
 	if (!saved)
 		return -ENOMEM;
 	saved->mac_hdrlen = 0;
-	saved->network_hdrlen = skb_network_header_len(syn);
-	saved->tcp_hdrlen = tcp_hdrlen(syn) + len;
-	memcpy(saved->data, skb_network_header(syn), headers);
-	memcpy(saved->data + headers, extra, len);
-	req->saved_syn = saved;
+	saved->network_hdrlen = network;
+	saved->tcp_hdrlen = tcp + len;
+	memcpy(saved->data, skb_network_header(syn), network);
+	memcpy(saved->data + network, tcp_hdr(syn), tcp);
+	memcpy(saved->data + network + tcp, extra, len);
+	smp_store_release(&req->saved_syn, (struct saved_syn *)saved);
 	return 0;
 }
 
-/* Of a SYN that tcpcrypt_save_syn() saved: nothing can be made of it any more. */
-void tcpcrypt_spoil_saved_syn(struct request_sock *req)
+/* What a request, or nobody any more, has saved. Under RCU. */
+const struct saved_syn *tcpcrypt_saved_syn(const struct request_sock *req)
 {
-	WRITE_ONCE(req->saved_syn->tcp_hdrlen, 0);
+	return smp_load_acquire(&req->saved_syn);
 }
 
+/* Of a SYN that tcpcrypt_save_syn() saved: nothing can be made of it any more. */
+void tcpcrypt_spoil_saved_syn(struct saved_syn *saved)
+{
+	WRITE_ONCE(saved->tcp_hdrlen, 0);
+}
+
+/* @sk has one that tcpcrypt_save_syn() saved. */
 void tcpcrypt_free_saved_syn(struct sock *sk)
 {
-	tcp_saved_syn_free(tcp_sk(sk));
+	struct tcpcrypt_saved_syn *saved = (void *)tcp_sk(sk)->saved_syn;
+
+	tcp_sk(sk)->saved_syn = NULL;
+	kfree_rcu(saved, rcu);
+}
+
+/* Whether the connection of @req, which was hashed, has become a socket already, on another CPU. */
+bool tcpcrypt_is_past(const struct request_sock *req)
+{
+	return hlist_nulls_unhashed_lockless(&req->__req_common.skc_nulls_node);
 }
 
 /* Where the TCP header of a packet at LOCAL_IN begins; negative if it has none. */

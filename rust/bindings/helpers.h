@@ -89,7 +89,9 @@ void tcpcrypt_set_current_syn(const struct sk_buff *syn);
 const struct sk_buff *tcpcrypt_current_syn_of(const struct request_sock *req);
 int tcpcrypt_save_syn(struct request_sock *req, const struct sk_buff *syn, const u8 *extra,
 		      size_t len);
-void tcpcrypt_spoil_saved_syn(struct request_sock *req);
+const struct saved_syn *tcpcrypt_saved_syn(const struct request_sock *req);
+void tcpcrypt_spoil_saved_syn(struct saved_syn *saved);
+bool tcpcrypt_is_past(const struct request_sock *req);
 void tcpcrypt_free_saved_syn(struct sock *sk);
 
 /* simultaneous open */

@@ -180,8 +180,8 @@ impl Endpoint for Conn {
         negotiate::admit(listener, endpoint, answered, ack_options)
     }
 
-    fn admitted(&self, child: &BhSock<'_>) {
-        negotiate::admitted(self, child);
+    fn admitted(this: ArcBorrow<'_, Self>, child: &BhSock<'_>) {
+        negotiate::admitted(this, child);
     }
 
     fn accepted(this: ArcBorrow<'_, Self>, sk: &BhSock<'_>) {

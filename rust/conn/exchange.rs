@@ -241,7 +241,7 @@ fn step(conn: &Conn, sk: &LockedSock<'_>, inner: &mut Inner) -> Result<(), Stop>
             let established = session.resume::<KernelHmac>(negotiated);
             begin(conn, sk, inner, established.ok_or(errno::proto())?)
         }
-        Step::None | Step::Crossed(_) => Err(Stop::Fail(errno::proto())),
+        Step::None | Step::Crossed(_) | Step::Promised => Err(Stop::Fail(errno::proto())),
     }
 }
 

@@ -204,6 +204,8 @@ pub(crate) enum Step {
     AwaitInit2(KBox<(AwaitInit2, crate::crypto::agreement::KeyPair)>),
     /// Host B.
     AwaitInit1,
+    /// Passive opener: a session was promised, and is to be taken.
+    Promised,
     /// Either: no messages, the keys follow from an earlier session.
     Resume(KBox<sessions::Session>),
 }

@@ -185,12 +185,17 @@ pub(super) fn unencrypted(conn: ArcBorrow<'_, Conn>, sk: &BhSock<'_>) -> Part {
         return Part::Plain;
     }
     count(sk, Counter::MandatoryAborted);
+    give_up(conn, sk);
+    Part::Refuses
+}
+
+/// The connection must not go on: nothing leaves any more, and the work aborts it. Atomic, the socket locked.
+fn give_up(conn: ArcBorrow<'_, Conn>, sk: &BhSock<'_>) {
     conn.error.store(-errno::connaborted().to_errno(), Relaxed);
     conn.set_phase(Phase::Failed);
     // Now, and not when the work aborts: TCP wakes who waits for connect(), and SO_ERROR tells what came of it.
     sk.set_error(errno::connaborted());
     Attachment::kick(conn, sk);
-    Part::Refuses
 }
 
 fn begin(conn: &Conn, sk: &BhSock<'_>) -> Result {
@@ -499,14 +504,8 @@ pub(crate) fn admit(
     let (phase, step) = match (negotiated.tep(), negotiated.resumption()) {
         (None, _) => (Phase::Raw, Step::None),
         (Some(_), None) => (Phase::Exchange, Step::AwaitInit1),
-        (Some(_), Some(resumption)) => match state.sessions().take_named(&resumption.peer) {
-            Some(session) => (Phase::Exchange, Step::Resume(session)),
-            // Another connection has used it since the SYN, or it was wiped. The peer encrypts with it from here on.
-            None => {
-                state.count(Counter::ResumptionLost);
-                return Admission::Refuse;
-            }
-        },
+        // Not taken yet: several CPUs may come here with segments of one handshake, of which one makes the child.
+        (Some(_), Some(_)) => (Phase::Exchange, Step::Promised),
     };
     // The peer encrypts from here on: without memory the connection has to wait, for plain it can't be.
     let conn = KBox::new(negotiated, atomic())
@@ -547,18 +546,33 @@ fn confirmed(
 }
 
 /// The child of an admitted connection exists.
-pub(crate) fn admitted(conn: &Conn, child: &BhSock<'_>) {
+pub(crate) fn admitted(conn: ArcBorrow<'_, Conn>, child: &BhSock<'_>) {
     if conn.phase() == Phase::Raw {
         count(child, Counter::PassiveRaw);
         return;
     }
     conn.sealed_end.store(child.write_seq(), Relaxed);
+    LockedSock::keep_urgent_inline(child);
     if let Ok(mut inner) = conn.inner.borrow_bh(child) {
+        if let Step::Promised = inner.step {
+            let negotiated = inner.negotiated.as_ref();
+            let resumption = negotiated.and_then(|negotiated| negotiated.resumption());
+            let session = resumption
+                .and_then(|resumption| child.net_state().sessions().take_named(&resumption.peer));
+            inner.step = session.map_or(Step::None, Step::Resume);
+        }
         conn.need.store(inner.step.needs(), Relaxed);
-        if inner.step.needs() > 0 {
-            inner.exchanging = Some(child.net_state().exchanges().begin());
+        match inner.step {
+            Step::Resume(_) => {}
+            Step::None => {
+                // Wiped since it was promised; the peer encrypts with it from here on.
+                drop(inner);
+                count(child, Counter::ResumptionLost);
+                give_up(conn, child);
+                return;
+            }
+            _ => inner.exchanging = Some(child.net_state().exchanges().begin()),
         }
     }
-    LockedSock::keep_urgent_inline(child);
     count(child, Counter::PassiveEncrypted);
 }

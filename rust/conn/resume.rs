@@ -109,8 +109,13 @@ pub(crate) fn agree(
         return None;
     }
     let len = wishes.map_or(RESUME_NONCE_MAX as u32, Wishes::nonce_len);
-    let agreed =
-        |session: &Resumable| (session.tep() == tep).then(|| session.agreement(nonce(len)));
+    let ciphers = wishes
+        .and_then(Wishes::bconf)
+        .unwrap_or_else(|| state.bconf());
+    let agreed = |session: &Resumable| {
+        let allowed = session.tep() == tep && ciphers.contains(session.aead());
+        allowed.then(|| session.agreement(nonce(len)))
+    };
     state.sessions().promise(half, agreed)
 }
 

@@ -223,7 +223,7 @@ pub(crate) trait Endpoint: Send + Sync + Sized + 'static {
     ) -> Admission<Self>;
 
     /// The endpoint was attached to a child. Softirq, the child locked.
-    fn admitted(&self, child: &BhSock<'_>);
+    fn admitted(this: ArcBorrow<'_, Self>, child: &BhSock<'_>);
 
     /// accept() handed the child to an application. Atomic, the child locked.
     fn accepted(this: ArcBorrow<'_, Self>, sk: &BhSock<'_>);

@@ -29,8 +29,10 @@ use crate::{
 /// The TCP header without options.
 const TCP_HEADER: usize = 20;
 
-/// A SYN that a request socket saved.
+/// A SYN that a request socket saved. It lasts for `'a`, in which RCU is read: another CPU may make a socket of the same
+/// request meanwhile, which takes it over, and frees it after a grace period where it is ours.
 pub(super) struct SavedSyn<'a> {
+    raw: *const bindings::saved_syn,
     tcp_options: &'a [u8],
     /// What was answered, if it was saved by us: [`Reply::raw`] as a byte, then [`Reply::option`].
     memo: &'a [u8],
@@ -41,10 +43,12 @@ impl<'a> SavedSyn<'a> {
     ///
     /// # Safety
     ///
-    /// `saved` must be null or valid for `'a`.
-    pub(super) unsafe fn of(saved: *const bindings::saved_syn) -> Option<Self> {
-        // SAFETY: By the requirements of this function. The three lengths say what is in `data`.
-        let headers = unsafe {
+    /// `req` must be valid, and RCU be read for `'a`.
+    pub(super) unsafe fn of(req: *const bindings::request_sock) -> Option<Self> {
+        // SAFETY: By the requirements of this function. One of TCP's own is freed with the request, or with a socket,
+        // which has a grace period before it as well. The three lengths say what is in `data`.
+        let (raw, headers) = unsafe {
+            let saved = bindings::tcpcrypt_saved_syn(req);
             if saved.is_null() {
                 return None;
             }
@@ -52,15 +56,25 @@ impl<'a> SavedSyn<'a> {
             let data = ptr::addr_of!((*saved).data).cast::<u8>().add(skip as usize);
             // `spoil` may change it meanwhile.
             let len = ptr::addr_of!((*saved).tcp_hdrlen).read_volatile();
-            core::slice::from_raw_parts(data, len as usize)
+            (saved, core::slice::from_raw_parts(data, len as usize))
         };
         // The upper half of the byte is the length of the TCP header in words; what is behind it is ours.
         let doff = usize::from(headers.get(12)? >> 4) * 4;
         let (header, memo) = headers.split_at_checked(doff)?;
         Some(Self {
+            raw,
             tcp_options: header.get(TCP_HEADER..)?,
             memo,
         })
+    }
+
+    /// The answer is taken back for good: the first segment after it did not confirm it, and was refused, so that a later
+    /// one must not (RFC 8547 section 4.6). TCP keeps the request for a while.
+    pub(super) fn spoil(&self) {
+        if self.is_ours() {
+            // SAFETY: It is valid by the type's description, and ours.
+            unsafe { bindings::tcpcrypt_spoil_saved_syn(self.raw.cast_mut()) }
+        }
     }
 
     /// Its TCP options.
@@ -103,15 +117,4 @@ pub(super) unsafe fn save(
     let memo = memo.as_bytes();
     // SAFETY: By the requirements of this function.
     to_result(unsafe { bindings::tcpcrypt_save_syn(req, syn, memo.as_ptr(), memo.len()) })
-}
-
-/// The answer to a SYN is taken back for good: the first segment after it did not confirm it, and was refused, so that a
-/// later one must not (RFC 8547 section 4.6). TCP keeps the request for a while.
-///
-/// # Safety
-///
-/// `req` must be valid, with a SYN that [`SavedSyn::is_ours`].
-pub(super) unsafe fn spoil(req: *mut bindings::request_sock) {
-    // SAFETY: By the requirements of this function.
-    unsafe { bindings::tcpcrypt_spoil_saved_syn(req) }
 }

@@ -274,16 +274,17 @@ unsafe extern "C" fn syn_recv_sock<T: Endpoint>(
     let Some(base) = tables::base_af_ops(lsk).syn_recv_sock else {
         return ptr::null_mut();
     };
-    // SAFETY: The segment was checked by TCP; `saved_syn` belongs to the request, which lives as long as this call. It
-    // goes to the child below.
+    // SAFETY: The segment was checked by TCP. The request lives as long as this call, which is under RCU; what it saved
+    // goes to the child below, or to that which another CPU makes of the same request at the same time.
     let (th, ack_options, saved) = unsafe {
         let (th, options) = header(skb);
-        (th, options, SavedSyn::of((*req).saved_syn))
+        (th, options, SavedSyn::of(req))
     };
     let is_saved_by_us = saved.as_ref().is_some_and(SavedSyn::is_ours);
     // With TCP Fast Open the "segment that ends the handshake" is the SYN itself.
     let answered = saved
-        .map(|saved| saved.answered())
+        .as_ref()
+        .map(SavedSyn::answered)
         .filter(|_| th.syn() == 0);
     let admission = if tables::is_plain(lsk) {
         // SAFETY: Under RCU.
@@ -301,16 +302,22 @@ unsafe extern "C" fn syn_recv_sock<T: Endpoint>(
             Some(endpoint)
         }
         Admission::Later => return ptr::null_mut(),
+        // Another CPU has made the child of this request, and with it took the SYN: TCP finds that out. (The request of a
+        // SYN cookie is made for this call, and is in no table.)
+        // SAFETY: As this function.
+        Admission::Refuse
+            if !req_unhash.is_null() && unsafe { bindings::tcpcrypt_is_past(req) } =>
+        {
+            None
+        }
         Admission::Refuse => {
             // Not for the SYN of a Fast Open: what comes of that is an ordinary handshake.
             if th.syn() == 0 {
-                // SAFETY: As this function; the SYN is looked at no more.
-                unsafe {
-                    if is_saved_by_us {
-                        saved_syn::spoil(req);
-                    }
-                    bindings::tcpcrypt_send_reset(listener, skb);
+                if let Some(saved) = &saved {
+                    saved.spoil();
                 }
+                // SAFETY: As this function.
+                unsafe { bindings::tcpcrypt_send_reset(listener, skb) };
             }
             return ptr::null_mut();
         }
@@ -333,7 +340,7 @@ unsafe extern "C" fn syn_recv_sock<T: Endpoint>(
             attach::attach_child(&child, endpoint);
             // SAFETY: The child is locked.
             if let Some(endpoint) = unsafe { attach::endpoint_of::<T>(child.sk()) } {
-                endpoint.admitted(&child);
+                T::admitted(endpoint, &child);
             }
         }
     }
@@ -433,12 +440,7 @@ unsafe fn answer<T: Endpoint>(skb: *mut bindings::sk_buff, pf: u8) -> Result {
         return Ok(());
     }
     // SAFETY: In this state it is a request socket. Its listener lives as long.
-    let (listener, saved) = unsafe {
-        (
-            (*req).__req_common.__bindgen_anon_5.skc_listener,
-            (*req).saved_syn,
-        )
-    };
+    let listener = unsafe { (*req).__req_common.__bindgen_anon_5.skc_listener };
     if listener.is_null() {
         return Ok(());
     }
@@ -452,8 +454,8 @@ unsafe fn answer<T: Endpoint>(skb: *mut bindings::sk_buff, pf: u8) -> Result {
     if th.syn() == 0 || th.ack() == 0 {
         return Ok(());
     }
-    // SAFETY: The saved SYN does not change while SYN-ACKs are sent; the current one is what this call answers.
-    let (current, saved) = unsafe { (bindings::tcpcrypt_current_syn_of(req), SavedSyn::of(saved)) };
+    // SAFETY: Under RCU; the current SYN is what this call answers.
+    let (current, saved) = unsafe { (bindings::tcpcrypt_current_syn_of(req), SavedSyn::of(req)) };
     // One that is sent again is as it was (RFC 8547 section 4.6).
     if let Some((option, _)) = saved.as_ref().and_then(|saved| saved.answered().reply) {
         let all = eno::append(options, option).ok_or(ENOSPC)?;
