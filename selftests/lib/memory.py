@@ -25,7 +25,7 @@ def objects():
 
 
 def sockets(ns):
-    """{"inuse": 3, "orphan": 0, ...} of TCP in the namespace; "mem" and "alloc" are of the whole machine."""
+    """{"inuse": 3, "orphan": 0, ...} of TCP; all but "inuse" and "tw" are of the whole machine."""
     with ns, open("/proc/thread-self/net/sockstat") as file:
         line = next(line for line in file if line.startswith("TCP:"))
     words = line.split()[1:]
@@ -52,6 +52,9 @@ class Unchanged:
     def __exit__(self, kind, *_):
         if kind is not None:
             return
-        until(lambda: sockets(self.ns)["orphan"] == 0, self.timeout, "no orphans")
-        until(lambda: sockets(self.ns)["inuse"] <= self.sockets["inuse"], self.timeout, "sockets closed")
-        until(lambda: not self._grown(), self.timeout, "memory given back")
+        for name in ("orphan", "inuse"):
+            until(lambda: sockets(self.ns)[name] <= self.sockets[name], self.timeout, "%s sockets given back" % name)
+        try:
+            until(lambda: not self._grown(), self.timeout)
+        except AssertionError:
+            raise AssertionError("objects not given back within %d s: %s" % (self.timeout, self._grown())) from None
