@@ -293,6 +293,9 @@ unsafe extern "C" fn syn_recv_sock<T: Endpoint>(
     } else {
         Admission::Plain
     };
+    // The request of a SYN cookie is made for this call, and is in no table.
+    // SAFETY: As this function.
+    let is_past = || !req_unhash.is_null() && unsafe { bindings::tcpcrypt_is_past(req) };
     let mut endpoint = match admission {
         Admission::Plain => None,
         Admission::Attach(endpoint) => {
@@ -302,14 +305,8 @@ unsafe extern "C" fn syn_recv_sock<T: Endpoint>(
             Some(endpoint)
         }
         Admission::Later => return ptr::null_mut(),
-        // Another CPU has made the child of this request, and with it took the SYN: TCP finds that out. (The request of a
-        // SYN cookie is made for this call, and is in no table.)
-        // SAFETY: As this function.
-        Admission::Refuse
-            if !req_unhash.is_null() && unsafe { bindings::tcpcrypt_is_past(req) } =>
-        {
-            None
-        }
+        // Another CPU has made the child of this request, and with it took the SYN: TCP finds that out.
+        Admission::Refuse if is_past() => None,
         Admission::Refuse => {
             // Not for the SYN of a Fast Open: what comes of that is an ordinary handshake.
             if th.syn() == 0 {
