@@ -91,6 +91,10 @@ int tcpcrypt_save_syn(struct request_sock *req, const struct sk_buff *syn, const
 		      size_t len);
 const struct saved_syn *tcpcrypt_saved_syn(const struct request_sock *req);
 void tcpcrypt_spoil_saved_syn(struct saved_syn *saved);
+struct tcpcrypt_kept_syn;
+struct tcpcrypt_kept_syn *tcpcrypt_keep_syn(const struct saved_syn *saved);
+void tcpcrypt_drop_kept_syn(struct tcpcrypt_kept_syn *kept);
+void tcpcrypt_swap_kept_syn(struct sock *sk, struct tcpcrypt_kept_syn *kept);
 bool tcpcrypt_is_past(const struct request_sock *req);
 void tcpcrypt_free_saved_syn(struct sock *sk);
 

@@ -104,6 +104,47 @@ void tcpcrypt_free_saved_syn(struct sock *sk)
 	kfree_rcu(saved, rcu);
 }
 
+/* What keeps a SYN that TCP saved for those who read it while a child takes it over. */
+struct tcpcrypt_kept_syn {
+	struct rcu_head rcu;
+	struct saved_syn *syn;
+};
+
+/* NULL without memory. */
+struct tcpcrypt_kept_syn *tcpcrypt_keep_syn(const struct saved_syn *saved)
+{
+	struct tcpcrypt_kept_syn *kept = kmalloc(sizeof(*kept), GFP_ATOMIC | __GFP_NOWARN);
+
+	if (!kept)
+		return NULL;
+	kept->syn = kmemdup(saved, struct_size(saved, data, tcp_saved_syn_len(saved)),
+			    GFP_ATOMIC | __GFP_NOWARN);
+	if (!kept->syn) {
+		kfree(kept);
+		return NULL;
+	}
+	return kept;
+}
+
+/* It was not needed. */
+void tcpcrypt_drop_kept_syn(struct tcpcrypt_kept_syn *kept)
+{
+	kfree(kept->syn);
+	kfree(kept);
+}
+
+static void tcpcrypt_free_kept_syn(struct rcu_head *rcu)
+{
+	tcpcrypt_drop_kept_syn(container_of(rcu, struct tcpcrypt_kept_syn, rcu));
+}
+
+/* The child @sk, which nobody else knows yet, gets the copy, and the SYN itself goes after a grace period. */
+void tcpcrypt_swap_kept_syn(struct sock *sk, struct tcpcrypt_kept_syn *kept)
+{
+	swap(tcp_sk(sk)->saved_syn, kept->syn);
+	call_rcu(&kept->rcu, tcpcrypt_free_kept_syn);
+}
+
 /* Whether the connection of @req, which was hashed, has become a socket already, on another CPU. */
 bool tcpcrypt_is_past(const struct request_sock *req)
 {

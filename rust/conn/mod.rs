@@ -227,6 +227,9 @@ pub(crate) struct Session {
     next: Option<Half>,
 }
 
+/// With the reference count it has to fit kmalloc-1k: twice as much would be lost for each connection.
+const _: () = assert!(size_of::<Conn>() + 2 * size_of::<usize>() <= 1024);
+
 impl Conn {
     /// A connection that is to be attached. ENOMEM. Context: as `flags`.
     fn new(

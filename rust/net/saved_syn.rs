@@ -14,9 +14,12 @@ use kernel::{
     prelude::*, //
 };
 
-use super::endpoint::{
-    Answered,
-    Reply, //
+use super::{
+    endpoint::{
+        Answered,
+        Reply, //
+    },
+    sock::BhSock,
 };
 use crate::{
     bindings,
@@ -45,8 +48,8 @@ impl<'a> SavedSyn<'a> {
     ///
     /// `req` must be valid, and RCU be read for `'a`.
     pub(super) unsafe fn of(req: *const bindings::request_sock) -> Option<Self> {
-        // SAFETY: By the requirements of this function. One of TCP's own is freed with the request, or with a socket,
-        // which has a grace period before it as well. The three lengths say what is in `data`.
+        // SAFETY: By the requirements of this function: it is freed with the request, or a grace period after a child took
+        // it over, ours and (by `Kept`) TCP's own. The three lengths say what is in `data`.
         let (raw, headers) = unsafe {
             let saved = bindings::tcpcrypt_saved_syn(req);
             if saved.is_null() {
@@ -96,6 +99,33 @@ impl<'a> SavedSyn<'a> {
                 .split_first()
                 .map(|(raw, option)| (option, *raw != 0)),
         }
+    }
+}
+
+/// A SYN that TCP saved, to be taken over by a child whose application may read and free it at once, while another CPU
+/// still looks at it for the same request: the child gets a copy.
+pub(super) struct Kept(ptr::NonNull<bindings::tcpcrypt_kept_syn>);
+
+impl Kept {
+    /// That of `saved`. ENOMEM. Any context.
+    pub(super) fn new(saved: &SavedSyn<'_>) -> Result<Self> {
+        // SAFETY: It is valid by the type's description.
+        let kept = unsafe { bindings::tcpcrypt_keep_syn(saved.raw) };
+        Ok(Self(ptr::NonNull::new(kept).ok_or(ENOMEM)?))
+    }
+
+    /// The child took it over. It is locked, and not known to its application yet.
+    pub(super) fn taken_by(self, child: &BhSock<'_>) {
+        // SAFETY: The child's SYN is the one that was copied. The memory is freed by the call.
+        unsafe { bindings::tcpcrypt_swap_kept_syn(child.as_ptr(), self.0.as_ptr()) };
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // SAFETY: It is owned, and was not given away.
+        unsafe { bindings::tcpcrypt_drop_kept_syn(self.0.as_ptr()) }
     }
 }
 

@@ -35,6 +35,7 @@ use super::{
     errno,
     saved_syn::{
         self,
+        Kept,
         SavedSyn, //
     },
     sock::{
@@ -320,6 +321,18 @@ unsafe extern "C" fn syn_recv_sock<T: Endpoint>(
         }
     };
 
+    let Ok(kept) = saved
+        .as_ref()
+        .filter(|saved| !saved.is_ours())
+        .map(Kept::new)
+        .transpose()
+    else {
+        // Without memory the peer sends the segment again.
+        if endpoint.take().is_some() {
+            tables::put_module();
+        }
+        return ptr::null_mut();
+    };
     // SAFETY: As this function.
     let child = unsafe { base(listener, skb, req, dst, req_unhash, own_req, opt_child_init) };
     // SAFETY: `own_req` is valid and was set if there is a child.
@@ -332,6 +345,8 @@ unsafe extern "C" fn syn_recv_sock<T: Endpoint>(
         if is_saved_by_us {
             // SAFETY: The child was given the copy of the SYN, is locked and not known to its application yet.
             unsafe { bindings::tcpcrypt_free_saved_syn(child.as_ptr()) };
+        } else if let Some(kept) = kept {
+            kept.taken_by(&child);
         }
         if let Some(endpoint) = endpoint.take() {
             attach::attach_child(&child, endpoint);
