@@ -22,6 +22,9 @@ SETTINGS = {
     ulp.TCP_ENO_ROLEOVERRIDE: 0,
     ulp.TCP_ENO_SELF_GOPT: MINE,
     ulp.TCP_ENO_MANDATORY: 0,
+    ulp.TCP_CRYPT_NORESUME: 1,
+    ulp.TCP_CRYPT_NOCACHE: 1,
+    ulp.TCP_CRYPT_RESUME_NONCE_LEN: 5,
     ulp.TCP_ENO_TEPS: bytes([ulp.TEP]),
     ulp.TCP_ENO_RAW: b"",
     ulp.TCP_CRYPT_ACONF: b"\2\0\1\0",
@@ -79,6 +82,7 @@ def negotiated(sock, peer):
 def keyed(sock, peer):
     equal(get(sock, ulp.TCP_ENO_SESSID), peer.secrets.session_id)
     equal(get(sock, ulp.TCP_CRYPT_CONF), peer.secrets.aead)
+    equal(get(sock, ulp.TCP_CRYPT_RESUMED), 0)
 
 
 def sent(active):

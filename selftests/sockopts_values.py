@@ -49,6 +49,9 @@ def aeads(*identifiers):
 
 
 RIGHT = {
+    ulp.TCP_CRYPT_NORESUME: (1, 0),
+    ulp.TCP_CRYPT_NOCACHE: (1, 0),
+    ulp.TCP_CRYPT_RESUME_NONCE_LEN: (0, 5, 8),
     ulp.TCP_ENO_ENABLED: (0, -1, 1),
     ulp.TCP_ENO_SELF_AWARE: (1, 2, 0),
     ulp.TCP_ENO_ROLEOVERRIDE: (1, 0),
@@ -62,6 +65,9 @@ RIGHT = {
 }
 
 WRONG = {
+    ulp.TCP_CRYPT_NORESUME: (2, -1),
+    ulp.TCP_CRYPT_NOCACHE: (2, -1),
+    ulp.TCP_CRYPT_RESUME_NONCE_LEN: (9, -1, 256),
     ulp.TCP_ENO_ENABLED: (2, -2, 1 << 30),
     ulp.TCP_ENO_SELF_AWARE: (3, -1, 256),
     ulp.TCP_ENO_ROLEOVERRIDE: (2, -1),

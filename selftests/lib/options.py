@@ -17,6 +17,9 @@ WISHES = {
     ulp.TCP_ENO_ROLEOVERRIDE: (0, 1),
     ulp.TCP_ENO_SELF_GOPT: (0, 3),
     ulp.TCP_ENO_MANDATORY: (0, 1),
+    ulp.TCP_CRYPT_NORESUME: (0, 1),
+    ulp.TCP_CRYPT_NOCACHE: (0, 1),
+    ulp.TCP_CRYPT_RESUME_NONCE_LEN: (8, 3),
     ulp.TCP_ENO_TEPS: (b"\x23", b""),
     ulp.TCP_ENO_RAW: (b"", b"\x20"),
     ulp.TCP_CRYPT_ACONF: (struct.pack("HHH", 1, 2, 16), struct.pack("HH", 16, 1)),
@@ -34,7 +37,7 @@ NEGOTIATED = (
     ulp.TCP_ENO_PEER_GOPT,
     ulp.TCP_ENO_TRANSCRIPT,
 )
-KEYED = (ulp.TCP_ENO_SESSID, ulp.TCP_CRYPT_CONF)
+KEYED = (ulp.TCP_ENO_SESSID, ulp.TCP_CRYPT_CONF, ulp.TCP_CRYPT_RESUMED)
 FACTS = NEGOTIATED + KEYED
 
 ALL = tuple(WISHES) + FACTS
