@@ -101,6 +101,8 @@ void variant_enter(const struct variant *v)
 		die("module not loaded");
 	sysctl_write(SYSCTL "tcp_crypt/aconf", v->aead->name);
 	sysctl_write(SYSCTL "tcp_crypt/bconf", v->aead->name);
+	/* The rival makes new keys for every connection too. */
+	sysctl_write(SYSCTL "tcp_crypt/resume", "0");
 	sysctl_write(SYSCTL "tcp_eno/enable_listen", "1");
 	sysctl_write(SYSCTL "tcp_eno/enable_connect", "1");
 }
