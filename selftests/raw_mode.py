@@ -204,6 +204,32 @@ def a_socket_connects_again_after_af_unspec(family):
     equal(again.wait_syn().option(eno.KIND)[:1], [eno.option(OFFER)], "SYN")
 
 
+@test(family=FAMILIES)
+def a_socket_is_encrypted_after_raw_mode(family):
+    """Nothing of the connection before is left: neither what was negotiated, nor the room for the option."""
+    sock, peer = host().connect(family, raw(OFFER))
+    peer.wait_syn()
+    peer.send_synack(eno.option(ANSWER))
+    peer.wait_ack()
+    connected(sock)
+    disconnect(sock)
+    raises(errno.ENOTCONN, ulp.option, sock, ulp.TCP_ENO_NEGTEP)
+    sock.setsockopt(socket.IPPROTO_TCP, ulp.TCP_ENO_RAW, b"")
+    again = Peer.passive(host().stack, family, host().port())
+    defer(again.close)
+    sock.setblocking(False)
+    try:
+        sock.connect(again.address())
+    except BlockingIOError:
+        pass
+    again.open()
+    connected(sock)
+    sock.sendall(b"z" * 20000)
+    equal(again.recv(20000), b"z" * 20000)
+    full = [len(s.options) + len(s.payload) for s in again.tcp.log if len(s.payload) > 1000]
+    equal(max(full), 1400, "longest segment with its options")
+
+
 def disconnect(sock):
     """connect(AF_UNSPEC), for which Python has no name."""
     import ctypes

@@ -66,7 +66,14 @@ pub(crate) fn release(conn: &Conn, sk: &BhSock<'_>) -> bool {
     if unheard(conn, sk) {
         return false;
     }
-    attach::reserve_header(sk, -RESERVE);
-    conn.set(Pending::Reserved, false);
+    cancel(conn, sk);
     true
+}
+
+/// Takes the room back, if there is some. Atomic, the socket locked.
+pub(crate) fn cancel(conn: &Conn, sk: &BhSock<'_>) {
+    if conn.is(Pending::Reserved) {
+        attach::reserve_header(sk, -RESERVE);
+        conn.set(Pending::Reserved, false);
+    }
 }

@@ -32,6 +32,10 @@ pub(crate) fn begin(conn: &Conn, sk: &BhSock<'_>) {
 
 /// connect(AF_UNSPEC): the socket may open anew. The socket owned.
 pub(crate) fn leave(conn: &Conn, sk: &BhSock<'_>) {
+    first_segments::cancel(conn, sk);
+    if let Ok(mut inner) = conn.inner.borrow_bh(sk) {
+        inner.negotiated = None;
+    }
     conn.set_phase(Phase::Idle);
     attach::open_anew::<Conn>(sk);
 }
